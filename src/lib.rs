@@ -1,0 +1,5 @@
+//! Ottla: a message broker that speaks Apache Kafka's binary protocol.
+
+pub mod log;
+pub mod time;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! The codec: bytes on one side, meaning on the other. No I/O, no async.
+
+pub mod batch;

@@ -1,0 +1,5 @@
+//! The disk engine: Apache Kafka's files, byte for byte.
+
+mod files;
+
+pub use files::{Entry, File, Files, Open, OsFiles, read_all, replace};

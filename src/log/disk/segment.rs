@@ -1,0 +1,257 @@
+//! One segment: a `.log` file and its indexes. The last segment of a log grows; the others are sealed.
+
+use super::files::{File, Files, Open, read_all, replace};
+use super::handles::{FileId, Handles};
+use super::index::Indexes;
+use super::scan::{HeaderScan, Placed};
+use super::sidecars::offset_name;
+use crate::log::{Offset, Wait};
+use crate::time::Millis;
+use crate::wire::batch::{BatchHeader, StoredBatch};
+use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// A segment of one log.
+#[derive(Debug)]
+pub struct Segment {
+    base: Offset,
+    dir: PathBuf,
+    path: PathBuf,
+    id: FileId,
+    handles: Arc<Handles>,
+    /// Bytes of whole batches. Stored after the index knows of them, so a reader that sees the size finds the entry.
+    size: AtomicU64,
+    /// The index files hold everything.
+    sealed: AtomicBool,
+    /// Not loaded, or given back: a sealed segment that nobody reads.
+    indexes: RwLock<Option<Indexes>>,
+}
+
+impl Segment {
+    /// A segment whose indexes, if given, are as its `.log` file of `size` bytes requires.
+    pub fn new(handles: Arc<Handles>, dir: &Path, base: Offset, size: u64, indexes: Option<Indexes>) -> Arc<Self> {
+        Arc::new(Self {
+            base,
+            dir: dir.to_owned(),
+            path: dir.join(offset_name(base, "log")),
+            id: handles.id(),
+            handles,
+            size: size.into(),
+            sealed: AtomicBool::new(false),
+            indexes: RwLock::new(indexes),
+        })
+    }
+
+    /// Offset that the segment begins at.
+    pub fn base(&self) -> Offset {
+        self.base
+    }
+
+    /// Bytes of whole batches.
+    pub fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    /// The `.log` file.
+    pub fn file(&self) -> io::Result<Arc<dyn File>> {
+        self.handles.get(self.id, &self.path)
+    }
+
+    /// Writes batches at the end, then indexes them.
+    pub fn append(&self, batches: &[StoredBatch], interval: u32) -> io::Result<()> {
+        let mut slices = Vec::with_capacity(batches.len() * 2);
+        for batch in batches {
+            slices.push(IoSlice::new(&batch.head));
+            slices.push(IoSlice::new(&batch.records));
+        }
+        let start = self.size();
+        self.file()?.write_at(&mut slices, start)?;
+        let mut position = start;
+        let mut guard = self.indexes.write();
+        let indexes = guard.get_or_insert_with(|| Indexes::new(self.base));
+        for batch in batches {
+            indexes.note(position, batch.size(), batch.header.last_offset(), batch.header.max_timestamp, interval);
+            position += batch.size() as u64;
+        }
+        drop(guard);
+        self.size.store(position, Ordering::Release);
+        Ok(())
+    }
+
+    /// Cuts off what a failed write may have left behind.
+    pub fn cut_back(&self) -> io::Result<()> {
+        self.file()?.set_len(self.size())
+    }
+
+    /// Syncs the `.log` file.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file()?.sync()
+    }
+
+    /// No more batches will come.
+    pub fn seal(&self) {
+        self.sealed.store(true, Ordering::Release);
+        if let Some(indexes) = self.indexes.write().as_mut() {
+            indexes.seal();
+        }
+    }
+
+    /// Writes the index files, not synced. After [`Segment::seal`] this is what Kafka leaves at a clean stop.
+    pub fn write_indexes(&self, files: &dyn Files) -> io::Result<()> {
+        let (offsets, times) = match self.indexes.read().as_ref() {
+            Some(indexes) => (indexes.offset_file(), indexes.time_file()),
+            None => return Ok(()),
+        };
+        for (path, content) in self.index_paths().iter().zip([offsets, times]) {
+            let file = files.open(path, Open::Create)?;
+            file.set_len(0)?;
+            file.write_at(&mut [IoSlice::new(&content)], 0)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the index files durable.
+    pub fn sync_indexes(&self, files: &dyn Files) -> io::Result<()> {
+        for path in self.index_paths() {
+            if files.exists(&path)? {
+                files.open(&path, Open::Write)?.sync()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The indexes, loaded or, where the files are missing or wrong, made again by walking the headers. Says whether
+    /// they had to be read in.
+    pub fn indexes(&self, files: &dyn Files, interval: u32) -> io::Result<(MappedRwLockReadGuard<'_, Indexes>, bool)> {
+        let mut loaded = false;
+        loop {
+            let guard = self.indexes.read();
+            if let Ok(indexes) = RwLockReadGuard::try_map(guard, Option::as_ref) {
+                return Ok((indexes, loaded));
+            }
+            let indexes = self.load_indexes(files, interval)?;
+            self.indexes.write().get_or_insert(indexes);
+            loaded = true;
+        }
+    }
+
+    /// Whether the indexes are in memory.
+    pub fn is_loaded(&self) -> bool {
+        self.indexes.read().is_some()
+    }
+
+    /// Gives the memory of the indexes back, unless the segment may still grow.
+    pub fn unload_if_sealed(&self) {
+        if self.sealed.load(Ordering::Acquire) {
+            *self.indexes.write() = None;
+        }
+    }
+
+    /// Closes the file.
+    pub fn close(&self) {
+        self.handles.forget(self.id);
+    }
+
+    /// Header and position of the batch that contains `offset`, or of the first after it.
+    pub fn find(&self, indexes: &Indexes, offset: Offset, wait: Wait) -> io::Result<Option<Placed>> {
+        let file = self.file()?;
+        let mut scan = HeaderScan::new(&*file, indexes.position_of(offset), self.size(), wait);
+        while let Some(placed) = scan.next_header()? {
+            if placed.header.last_offset() >= offset {
+                return Ok(Some(placed));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The last boundary between batches at or before `limit`, at least `from`, which is one.
+    pub fn boundary(&self, indexes: &Indexes, from: u64, limit: u64, wait: Wait) -> io::Result<u64> {
+        if limit >= self.size() {
+            return Ok(self.size());
+        }
+        let file = self.file()?;
+        let mut scan = HeaderScan::new(&*file, indexes.start_at_or_before(limit).max(from), self.size(), wait);
+        let mut boundary = scan.position();
+        while let Some(placed) = scan.next_header()? {
+            if placed.end() > limit {
+                break;
+            }
+            boundary = placed.end();
+        }
+        Ok(boundary)
+    }
+
+    /// The first batch with a timestamp of at least `timestamp`.
+    pub fn find_time(&self, indexes: &Indexes, timestamp: Millis, wait: Wait) -> io::Result<Option<Placed>> {
+        let file = self.file()?;
+        let mut scan = HeaderScan::new(&*file, indexes.position_of_time(timestamp), self.size(), wait);
+        while let Some(placed) = scan.next_header()? {
+            if placed.header.max_timestamp >= timestamp {
+                return Ok(Some(placed));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives every batch from `position` on, where one begins, to `see`.
+    pub fn headers(&self, position: u64, see: &mut dyn FnMut(&Placed)) -> io::Result<()> {
+        let file = self.file()?;
+        let mut scan = HeaderScan::new(&*file, position, self.size(), Wait::Allowed);
+        while let Some(placed) = scan.next_header()? {
+            see(&placed);
+        }
+        Ok(())
+    }
+
+    /// The first batch's header.
+    pub fn first_header(&self) -> io::Result<Option<BatchHeader>> {
+        let file = self.file()?;
+        let first = HeaderScan::new(&*file, 0, self.size(), Wait::Allowed).next_header()?;
+        Ok(first.map(|placed| placed.header))
+    }
+
+    /// The first of the batches that begin before `below` with the largest timestamp.
+    pub fn largest_below(&self, below: Offset) -> io::Result<Option<Placed>> {
+        let mut best: Option<Placed> = None;
+        self.headers(0, &mut |placed| {
+            let larger = best.is_none_or(|best| placed.header.max_timestamp > best.header.max_timestamp);
+            if placed.header.base_offset < below && placed.header.max_timestamp >= 0 && larger {
+                best = Some(*placed);
+            }
+        })?;
+        Ok(best)
+    }
+
+    fn load_indexes(&self, files: &dyn Files, interval: u32) -> io::Result<Indexes> {
+        let [offsets, times] = self.index_paths();
+        let stored = read_all(files, &offsets).and_then(|o| Ok((o, read_all(files, &times)?)));
+        if let Ok((offsets, times)) = stored
+            && let Ok(indexes) = Indexes::load(self.base, &offsets, &times, self.size())
+        {
+            return Ok(indexes);
+        }
+        tracing::warn!(segment = %self.path.display(), "index missing or damaged; rebuilding it");
+        let mut indexes = self.scan_indexes(interval)?;
+        indexes.seal();
+        for (path, content) in [(&offsets, indexes.offset_file()), (&times, indexes.time_file())] {
+            replace(files, path, &content)?;
+        }
+        Ok(indexes)
+    }
+
+    /// Indexes made from the headers of the file.
+    fn scan_indexes(&self, interval: u32) -> io::Result<Indexes> {
+        let mut indexes = Indexes::new(self.base);
+        self.headers(0, &mut |Placed { header, position }| {
+            indexes.note(*position, header.size(), header.last_offset(), header.max_timestamp, interval);
+        })?;
+        Ok(indexes)
+    }
+
+    fn index_paths(&self) -> [PathBuf; 2] {
+        ["index", "timeindex"].map(|extension| self.dir.join(offset_name(self.base, extension)))
+    }
+}

@@ -1,11 +1,25 @@
 //! The disk engine: Apache Kafka's files, byte for byte.
 
 mod files;
-pub mod handles;
-pub mod index;
-pub mod journal;
-pub mod scan;
-pub mod segment;
-pub mod sidecars;
+mod handles;
+mod index;
+mod journal;
+mod partition_log;
+mod recovery;
+mod scan;
+mod segment;
+mod shared;
+mod sidecars;
+mod timed;
+mod writer;
+
+#[cfg(test)]
+mod tests;
 
 pub use files::{Entry, File, Files, Open, OsFiles, read_all, replace};
+pub use journal::LogName;
+pub use partition_log::DiskLog;
+pub use recovery::Opened;
+pub use shared::Counters;
+pub use sidecars::{base64_url, parse_base64_url};
+pub use writer::{Census, Checks, Disk, DiskOptions, DiskThreads, Known};

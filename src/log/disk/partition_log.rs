@@ -1,0 +1,606 @@
+//! One partition's log on disk: its segments, where the next batch goes, and how it is read.
+//!
+//! Three parties touch it. The owner decides rolling and submits (`staging`, under the owner's own lock); the writer
+//! thread writes what was submitted and syncs (`writing`); readers look at `segments` and at files.
+
+use super::files::{Open, replace};
+use super::index::Indexes;
+use super::journal::LogName;
+use super::scan::Placed;
+use super::segment::Segment;
+use super::shared::Shared;
+use super::sidecars::{LEADER_EPOCHS, PARTITION_METADATA, encode_epochs, encode_partition_metadata, offset_name};
+use crate::log::{
+    Append, Flush, Log, LogConfig, LogError, Offset, Progress, ReadError, Slice, StateFile, TimedOffset, Wait,
+};
+use crate::time::Millis;
+use crate::wire::batch::{BatchHeader, StoredBatch};
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+/// A partition's log in Kafka's files.
+#[derive(Debug)]
+pub struct DiskLog {
+    name: LogName,
+    dir: PathBuf,
+    shared: Arc<Shared>,
+    progress: Arc<Progress>,
+    config: RwLock<LogConfig>,
+    start: Offset,
+    staging: Mutex<Staging>,
+    segments: RwLock<BTreeMap<Offset, Arc<Segment>>>,
+    mark: Mutex<Mark>,
+    writing: Mutex<Writing>,
+    me: Weak<DiskLog>,
+}
+
+/// What the owner's side knows of the segment that its next batch goes to: ahead of what is written.
+#[derive(Debug, Default)]
+struct Staging {
+    base: Option<Offset>,
+    size: u64,
+    /// Timestamp of the first batch, from which record time is measured.
+    first_timestamp: Option<Millis>,
+    since_entry: u32,
+    entries: usize,
+}
+
+/// Where the published end lies, so that reading up to it needs no search.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    offset: Offset,
+    base: Offset,
+    position: u64,
+}
+
+/// What the writer's side knows: what exists, and what is not durable yet.
+#[derive(Debug, Default)]
+pub(super) struct Writing {
+    /// The folder is there.
+    pub exists: bool,
+    /// The folder is on its way out; nothing may be made in it.
+    pub deleted: bool,
+    /// How often names in the folder, or the folder's own, changed, and how many of the changes are durable.
+    pub names: u64,
+    pub names_synced: u64,
+    /// Segments with unsynced bytes.
+    pub dirty: Vec<Arc<Segment>>,
+    /// Small files and indexes written since the last checkpoint, not synced.
+    pub sidecars: Vec<PathBuf>,
+    pub sealed: Vec<Arc<Segment>>,
+    /// Everything before this is synced in its segment.
+    pub synced_end: Offset,
+    /// End of the last bytes that were written without a journal. Above `synced_end`, a journal would have a hole.
+    pub gap_end: Offset,
+    /// Records written and not synced, and since when, in page-cache mode.
+    pub unsynced_records: u64,
+    pub unsynced_since: Option<Millis>,
+}
+
+impl Writing {
+    /// Whether a durable round may put this log's batches into the journal instead of syncing its segment.
+    pub fn may_journal(&self) -> bool {
+        self.gap_end <= self.synced_end
+    }
+
+    /// Whether names would have to be synced too.
+    pub fn names_dirty(&self) -> bool {
+        self.names != self.names_synced
+    }
+}
+
+/// What recovery or a clean start found in a folder.
+pub(super) struct Found {
+    pub exists: bool,
+    pub segments: Vec<Arc<Segment>>,
+    pub end: Offset,
+    /// Content of the files is not known to be synced.
+    pub unsynced: bool,
+}
+
+impl DiskLog {
+    pub(super) fn new(name: LogName, shared: Arc<Shared>, config: LogConfig, found: Found) -> io::Result<Arc<Self>> {
+        let staging = Staging::after(found.segments.last(), &*shared.files, &config)?;
+        let last = found.segments.last();
+        let mark = Mark {
+            offset: found.end,
+            base: last.map_or(0, |segment| segment.base()),
+            position: last.map_or(0, |segment| segment.size()),
+        };
+        let writing = Writing {
+            exists: found.exists,
+            names: u64::from(found.unsynced),
+            dirty: if found.unsynced { found.segments.clone() } else { Vec::new() },
+            synced_end: if found.unsynced { 0 } else { found.end },
+            gap_end: if found.unsynced { found.end } else { 0 },
+            ..Writing::default()
+        };
+        Ok(Arc::new_cyclic(|me| Self {
+            dir: shared.root.join(name.dir()),
+            name,
+            progress: Progress::new(found.end),
+            config: RwLock::new(config),
+            start: found.segments.first().map_or(0, |segment| segment.base()),
+            staging: Mutex::new(staging),
+            segments: RwLock::new(found.segments.into_iter().map(|segment| (segment.base(), segment)).collect()),
+            mark: Mutex::new(mark),
+            writing: Mutex::new(writing),
+            me: me.clone(),
+            shared,
+        }))
+    }
+
+    /// Which partition this is.
+    pub fn name(&self) -> &LogName {
+        &self.name
+    }
+
+    /// Counts a batch that is about to be written.
+    pub(super) fn stage(&self, header: &BatchHeader, rolled: bool) {
+        self.staging.lock().add(header, rolled, &self.config.read());
+    }
+
+    pub(super) fn writing(&self) -> MutexGuard<'_, Writing> {
+        self.writing.lock()
+    }
+
+    pub(super) fn flush_policy(&self) -> Flush {
+        self.config.read().flush
+    }
+
+    /// Writes a round's batches into the page cache. On an error the log has failed: what was written of the round
+    /// is cut off again as far as the disk lets us.
+    pub(super) fn write(&self, writing: &mut Writing, appends: &[Append]) -> Result<(), LogError> {
+        let result = self.try_write(writing, appends);
+        result.map_err(|error| {
+            if let Some(active) = self.active()
+                && let Err(error) = active.cut_back()
+            {
+                tracing::warn!(log = %self.name.dir(), %error, "cannot cut off a failed write; recovery will");
+            }
+            self.fail_storage("write", &error)
+        })
+    }
+
+    /// Ends this log; its owner opens it again. Returns the error that everybody is told.
+    pub(super) fn fail_storage(&self, what: &str, error: &io::Error) -> LogError {
+        let error = LogError::Storage(format!("{what} of {} failed: {error}", self.name.dir()).into());
+        tracing::error!(log = %self.name.dir(), "{error}");
+        self.shared.note_log_failure();
+        self.progress.fail(error.clone());
+        error
+    }
+
+    fn try_write(&self, writing: &mut Writing, appends: &[Append]) -> io::Result<()> {
+        self.make_folder(writing)?;
+        let interval = self.config.read().index_interval_bytes;
+        let mut run: Vec<StoredBatch> = Vec::with_capacity(appends.len());
+        for append in appends {
+            if let Some(epochs) = &append.epochs {
+                // Not synced: recovery finds the epochs of unsynced batches in their headers.
+                self.write_small(writing, LEADER_EPOCHS, &encode_epochs(epochs))?;
+            }
+            if append.roll.is_some() || self.active().is_none() {
+                self.write_run(writing, &mut run, interval)?;
+                self.roll(writing, append)?;
+            }
+            run.push(append.batch.clone());
+        }
+        self.write_run(writing, &mut run, interval)
+    }
+
+    fn make_folder(&self, writing: &mut Writing) -> io::Result<()> {
+        if writing.exists {
+            return Ok(());
+        }
+        self.shared.files.create_dir(&self.dir)?;
+        self.write_small(writing, PARTITION_METADATA, &encode_partition_metadata(self.name.topic_id))?;
+        writing.exists = true;
+        writing.names += 1;
+        Ok(())
+    }
+
+    fn write_run(&self, writing: &mut Writing, run: &mut Vec<StoredBatch>, interval: u32) -> io::Result<()> {
+        let Some(active) = self.active().filter(|_| !run.is_empty()) else { return Ok(()) };
+        active.append(run, interval)?;
+        if !writing.dirty.iter().any(|segment| segment.base() == active.base()) {
+            writing.dirty.push(active);
+        }
+        run.clear();
+        Ok(())
+    }
+
+    /// Seals the active segment, if there is one, and begins the next with `append`'s batch.
+    fn roll(&self, writing: &mut Writing, append: &Append) -> io::Result<()> {
+        let base = append.batch.header.base_offset;
+        if let Some(active) = self.active() {
+            active.seal();
+            active.write_indexes(&*self.shared.files)?;
+            self.shared.keep_loaded(&active);
+            writing.sealed.push(active);
+        }
+        for state in append.roll.iter().flatten() {
+            self.write_small(writing, &offset_name(base, state.extension), &state.bytes)?;
+        }
+        let segment = Segment::new(self.shared.handles.clone(), &self.dir, base, 0, Some(Indexes::new(base)));
+        segment.file()?;
+        writing.names += 1;
+        self.segments.write().insert(base, segment);
+        Ok(())
+    }
+
+    /// Writes a small file without syncing it; the next checkpoint does. Its reader must cope with damage.
+    fn write_small(&self, writing: &mut Writing, name: &str, content: &[u8]) -> io::Result<()> {
+        let path = self.dir.join(name);
+        let file = self.shared.files.open(&path, Open::Create)?;
+        file.set_len(0)?;
+        file.write_at(&mut [IoSlice::new(content)], 0)?;
+        writing.names += 1;
+        if !writing.sidecars.contains(&path) {
+            writing.sidecars.push(path);
+        }
+        Ok(())
+    }
+
+    /// Makes everything that is written durable: what an acknowledgement needs, and no more.
+    pub(super) fn sync_data(&self, writing: &mut Writing) -> io::Result<()> {
+        let end = self.progress.written();
+        for segment in &writing.dirty {
+            segment.sync()?;
+            self.shared.counters.syncs.fetch_add(1, Ordering::Relaxed);
+        }
+        if writing.names_dirty() {
+            self.shared.files.sync_dir(&self.dir)?;
+            self.shared.files.sync_dir(&self.shared.root)?;
+            self.shared.counters.syncs.fetch_add(2, Ordering::Relaxed);
+        }
+        writing.dirty.clear();
+        writing.names_synced = writing.names;
+        writing.synced_end = end;
+        writing.unsynced_records = 0;
+        writing.unsynced_since = None;
+        Ok(())
+    }
+
+    /// Makes the small files and indexes durable too, so that recovery may begin at the returned offset. Rounds go
+    /// on meanwhile: the lock is not held over the syncs.
+    pub(super) fn checkpoint(&self) -> io::Result<Offset> {
+        let files = &*self.shared.files;
+        let (end, dirty, sidecars, sealed, names) = {
+            let mut writing = self.writing.lock();
+            if writing.deleted {
+                return Ok(writing.synced_end);
+            }
+            let dirty: Vec<_> = writing.dirty.iter().map(|segment| (segment.clone(), segment.size())).collect();
+            let sidecars = std::mem::take(&mut writing.sidecars);
+            let sealed = std::mem::take(&mut writing.sealed);
+            (self.progress.written(), dirty, sidecars, sealed, writing.names)
+        };
+        dirty.iter().try_for_each(|(segment, _)| segment.sync())?;
+        sealed.iter().try_for_each(|segment| segment.sync_indexes(files))?;
+        sidecars.iter().try_for_each(|path| files.open(path, Open::Write)?.sync())?;
+        if names > 0 {
+            files.sync_dir(&self.dir)?;
+            files.sync_dir(&self.shared.root)?;
+        }
+        let mut writing = self.writing.lock();
+        // A segment that grew meanwhile stays dirty.
+        writing.dirty.retain(|segment| {
+            !dirty.iter().any(|(synced, size)| Arc::ptr_eq(synced, segment) && segment.size() == *size)
+        });
+        writing.names_synced = writing.names_synced.max(names);
+        writing.synced_end = writing.synced_end.max(end);
+        if writing.dirty.is_empty() {
+            writing.unsynced_records = 0;
+            writing.unsynced_since = None;
+        }
+        Ok(end)
+    }
+
+    /// Moves the published end to the written one.
+    pub(super) fn publish(&self, end: Offset) {
+        if let Some(active) = self.active() {
+            let mut mark = self.mark.lock();
+            *mark = Mark { offset: end, base: active.base(), position: active.size() };
+        }
+        self.progress.advance_published(end);
+    }
+
+    /// A clean end: indexes and state as Kafka leaves them at a clean stop, everything synced. `states` are the
+    /// owner's as of the log's end.
+    pub(super) fn close(&self, states: &[StateFile]) -> io::Result<Offset> {
+        let end = self.progress.written();
+        {
+            let mut writing = self.writing.lock();
+            if !writing.exists || writing.deleted {
+                return Ok(end);
+            }
+            for state in states {
+                self.write_small(&mut writing, &offset_name(end, state.extension), &state.bytes)?;
+            }
+            if let Some(active) = self.active() {
+                active.seal();
+                active.write_indexes(&*self.shared.files)?;
+                writing.sealed.push(active);
+            }
+            writing.names += 1;
+        }
+        self.checkpoint()?;
+        self.segments.read().values().for_each(|segment| segment.close());
+        Ok(end)
+    }
+
+    /// Stores the epoch history durably; for recovery, where no batch carries it.
+    pub(super) fn store_epochs(&self, epochs: &[crate::log::EpochStart]) -> io::Result<()> {
+        replace(&*self.shared.files, &self.dir.join(LEADER_EPOCHS), &encode_epochs(epochs))
+    }
+
+    fn active(&self) -> Option<Arc<Segment>> {
+        self.segments.read().last_key_value().map(|(_, segment)| segment.clone())
+    }
+
+    /// The segment that holds `offset`, and the base of the one after it.
+    fn segment_of(&self, offset: Offset) -> Option<(Arc<Segment>, Option<Offset>)> {
+        let segments = self.segments.read();
+        let (_, segment) = segments.range(..=offset).next_back()?;
+        let next = segments.range(offset.saturating_add(1)..).next().map(|(base, _)| *base);
+        Some((segment.clone(), next))
+    }
+
+    /// All segments that begin before `below`.
+    fn segments_below(&self, below: Offset) -> Vec<Arc<Segment>> {
+        self.segments.read().range(..below).map(|(_, segment)| segment.clone()).collect()
+    }
+
+    /// Runs `f` on a segment's indexes, which may have to be loaded first.
+    fn with_indexes<T>(
+        &self,
+        segment: &Arc<Segment>,
+        wait: Wait,
+        f: impl FnOnce(&Indexes) -> io::Result<T>,
+    ) -> io::Result<T> {
+        if wait == Wait::Never && !segment.is_loaded() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let interval = self.config.read().index_interval_bytes;
+        let (indexes, loaded) = segment.indexes(&*self.shared.files, interval)?;
+        let result = f(&indexes);
+        drop(indexes);
+        if loaded {
+            self.shared.keep_loaded(segment);
+        }
+        result
+    }
+
+    fn try_read(
+        &self,
+        from: Offset,
+        below: Offset,
+        max_bytes: usize,
+        first_whole: bool,
+        wait: Wait,
+    ) -> io::Result<Vec<Slice>> {
+        let mut offset = from;
+        while offset < below {
+            let Some((segment, next)) = self.segment_of(offset) else { break };
+            let found = self.with_indexes(&segment, wait, |indexes| {
+                let Some(first) = segment.find(indexes, offset, wait)? else { return Ok(None) };
+                let limit = self.limit(&segment, indexes, next, below, wait)?;
+                let wanted = first.position.saturating_add(max_bytes as u64).min(limit);
+                let mut end = segment.boundary(indexes, first.position, wanted, wait)?.min(limit);
+                if end < first.end() {
+                    end = if first_whole && first.end() <= limit { first.end() } else { first.position };
+                }
+                Ok(Some((first.position, end)))
+            })?;
+            if let Some((position, end)) = found {
+                let length = usize::try_from(end - position).unwrap_or(0);
+                let file = segment.file()?;
+                return Ok(if length == 0 { Vec::new() } else { vec![Slice::File { file, position, length }] });
+            }
+            // Nothing at or after the offset in this segment: the batches there were compacted away.
+            match next {
+                Some(next) => offset = next,
+                None => break,
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Where the bytes that may be shown end in a segment. `below` lies on a boundary between batches.
+    fn limit(
+        &self,
+        segment: &Segment,
+        indexes: &Indexes,
+        next: Option<Offset>,
+        below: Offset,
+        wait: Wait,
+    ) -> io::Result<u64> {
+        if next.is_some_and(|next| next <= below) {
+            return Ok(segment.size());
+        }
+        let mark = *self.mark.lock();
+        if mark.offset == below && mark.base == segment.base() {
+            return Ok(mark.position);
+        }
+        Ok(segment.find(indexes, below, wait)?.map_or(segment.size(), |placed| placed.position))
+    }
+
+    /// A whole batch, read into memory.
+    fn read_batch(&self, segment: &Segment, placed: &Placed) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; placed.header.size()];
+        let got = segment.file()?.read_at(&mut bytes, placed.position, Wait::Allowed)?;
+        bytes.truncate(got);
+        Ok(bytes)
+    }
+
+    fn try_offset_for_time(&self, timestamp: Millis, below: Offset) -> io::Result<Option<TimedOffset>> {
+        for segment in self.segments_below(below) {
+            let largest = self.with_indexes(&segment, Wait::Allowed, |indexes| Ok(indexes.largest_timestamp()))?;
+            if largest.is_none_or(|(largest, _)| largest < timestamp) {
+                continue;
+            }
+            let found = self.with_indexes(&segment, Wait::Allowed, |indexes| {
+                segment.find_time(indexes, timestamp, Wait::Allowed)
+            })?;
+            if let Some(placed) = found.filter(|placed| placed.header.base_offset < below) {
+                let bytes = self.read_batch(&segment, &placed)?;
+                return Ok(super::timed::first_at_or_after(&placed.header, &bytes, timestamp));
+            }
+        }
+        Ok(None)
+    }
+
+    fn try_max_timestamp(&self, below: Offset) -> io::Result<Option<TimedOffset>> {
+        let mut best: Option<(Millis, Arc<Segment>, Placed)> = None;
+        for segment in self.segments_below(below) {
+            let largest = self.with_indexes(&segment, Wait::Allowed, |indexes| Ok(indexes.largest_timestamp()))?;
+            let Some((largest, _)) = largest else { continue };
+            if best.as_ref().is_some_and(|(best, _, _)| *best >= largest) {
+                continue;
+            }
+            let found = self
+                .with_indexes(&segment, Wait::Allowed, |indexes| segment.find_time(indexes, largest, Wait::Allowed))?;
+            match found {
+                Some(placed) if placed.header.base_offset < below => best = Some((largest, segment, placed)),
+                // The largest of this segment is not published yet: look at every batch that is.
+                _ => {
+                    if let Some(placed) = segment.largest_below(below)?
+                        && best.as_ref().is_none_or(|(best, _, _)| placed.header.max_timestamp > *best)
+                    {
+                        best = Some((placed.header.max_timestamp, segment, placed));
+                    }
+                }
+            }
+        }
+        let Some((timestamp, segment, placed)) = best else { return Ok(None) };
+        let bytes = self.read_batch(&segment, &placed)?;
+        Ok(super::timed::first_at_or_after(&placed.header, &bytes, timestamp))
+    }
+
+    /// Gives every batch header from `from` on to `see`, in order.
+    pub(super) fn headers_from(&self, from: Offset, see: &mut dyn FnMut(&BatchHeader)) -> io::Result<()> {
+        let segments = self.segments_below(Offset::MAX);
+        let first = segments.partition_point(|segment| segment.base() <= from).saturating_sub(1);
+        for segment in segments.get(first..).unwrap_or_default() {
+            let start = self.with_indexes(segment, Wait::Allowed, |indexes| Ok(indexes.position_of(from)))?;
+            segment.headers(start, &mut |placed| {
+                if placed.header.base_offset >= from {
+                    see(&placed.header);
+                }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Staging {
+    /// Continues the last segment as it is on disk.
+    fn after(last: Option<&Arc<Segment>>, files: &dyn super::Files, config: &LogConfig) -> io::Result<Self> {
+        let Some(segment) = last else { return Ok(Self::default()) };
+        let (indexes, _) = segment.indexes(files, config.index_interval_bytes)?;
+        Ok(Self {
+            base: Some(segment.base()),
+            size: segment.size(),
+            first_timestamp: segment.first_header()?.map(|header| header.max_timestamp),
+            since_entry: indexes.since_entry(),
+            entries: indexes.entries(),
+        })
+    }
+
+    /// `LogSegment.shouldRoll`, but for age, which here is record time alone: the clock never rolls a segment.
+    fn rolls(&self, header: &BatchHeader, config: &LogConfig) -> bool {
+        let Some(base) = self.base.filter(|_| self.size > 0) else { return false };
+        let too_large = self.size.saturating_add(header.size() as u64) > u64::from(config.segment_bytes);
+        let too_old = self.first_timestamp.is_some_and(|first| {
+            first >= 0
+                && header.max_timestamp.saturating_sub(first)
+                    > Millis::try_from(config.segment_ms).unwrap_or(Millis::MAX)
+        });
+        // Twelve bytes is the larger of the two kinds of entry; one place is kept for the entry at sealing.
+        let index_full = self.entries + 1 >= (config.index_bytes as usize) / 12;
+        let too_far = header.last_offset().saturating_sub(base) > Offset::from(i32::MAX);
+        too_large || too_old || index_full || too_far
+    }
+
+    fn add(&mut self, header: &BatchHeader, rolled: bool, config: &LogConfig) {
+        if rolled || self.base.is_none() {
+            *self = Self { base: Some(header.base_offset), ..Self::default() };
+        }
+        let (since, enters) = Indexes::would_enter(self.since_entry, header.size(), config.index_interval_bytes);
+        self.since_entry = since;
+        self.entries += usize::from(enters);
+        self.size = self.size.saturating_add(header.size() as u64);
+        self.first_timestamp.get_or_insert(header.max_timestamp);
+    }
+}
+
+impl Log for DiskLog {
+    fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    fn start(&self) -> Offset {
+        self.start
+    }
+
+    fn rolls_before(&self, header: &BatchHeader) -> bool {
+        self.staging.lock().rolls(header, &self.config.read())
+    }
+
+    fn submit(&self, append: Append) {
+        if let Some(failure) = self.shared.failure() {
+            self.progress.fail(failure);
+            return;
+        }
+        self.stage(&append.batch.header, append.roll.is_some());
+        if let Some(me) = self.me.upgrade() {
+            self.shared.queue.push(me, append);
+        }
+    }
+
+    fn read(
+        &self,
+        from: Offset,
+        below: Offset,
+        max_bytes: usize,
+        first_whole: bool,
+        wait: Wait,
+    ) -> Result<Vec<Slice>, ReadError> {
+        if from < self.start {
+            return Err(ReadError::OutOfRange);
+        }
+        self.try_read(from, below, max_bytes, first_whole, wait).map_err(|error| self.read_error(&error))
+    }
+
+    fn offset_for_time(&self, timestamp: Millis, below: Offset) -> Result<Option<TimedOffset>, ReadError> {
+        self.try_offset_for_time(timestamp, below).map_err(|error| self.read_error(&error))
+    }
+
+    fn max_timestamp(&self, below: Offset) -> Result<Option<TimedOffset>, ReadError> {
+        self.try_max_timestamp(below).map_err(|error| self.read_error(&error))
+    }
+
+    fn size(&self) -> u64 {
+        self.segments.read().values().map(|segment| segment.size()).sum()
+    }
+
+    fn reconfigure(&self, config: LogConfig) {
+        *self.config.write() = config;
+    }
+}
+
+impl DiskLog {
+    /// A read that fails leaves the log as it is: what is wrong with one place need not be wrong with another.
+    fn read_error(&self, error: &io::Error) -> ReadError {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            return ReadError::WouldBlock;
+        }
+        tracing::error!(log = %self.name.dir(), %error, "cannot read");
+        ReadError::Log(LogError::Storage(format!("reading {} failed: {error}", self.name.dir()).into()))
+    }
+}

@@ -1,0 +1,344 @@
+//! Opening a partition's folder: as it was left after a clean stop, by scanning after any other.
+//!
+//! Kafka's rules (`LogLoader`, `LogSegment.recover`), and stricter ones where Kafka would keep a hole: every batch's
+//! checksum is verified, offsets must go on without a gap within and between the segments that are scanned, nothing
+//! that follows a cut is kept in place. What is cut off as whole segments is put aside under another name, never
+//! removed. Indexes are made anew for every segment that is scanned.
+
+use super::files::{File, Open, read_all};
+use super::index::Indexes;
+use super::journal::LogName;
+use super::partition_log::{DiskLog, Found};
+use super::scan::HeaderScan;
+use super::segment::Segment;
+use super::shared::Shared;
+use super::sidecars::{
+    CORRUPT_SUFFIX, LEADER_EPOCHS, PARTITION_METADATA, decode_epochs, decode_partition_metadata, offset_name,
+    parse_offset_name,
+};
+use super::writer::Checks;
+use crate::log::{EpochStart, LogConfig, Offset, StateFile, Wait};
+use crate::wire::batch::{BatchHeader, CRC_FROM, HEADER_SIZE};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Extensions of the state files that a log keeps for its owner.
+const STATES: [&str; 2] = ["producers", "snapshot"];
+/// Batches larger than this are not read into memory by a scan: no client can have sent them.
+const BATCH_MAX: u64 = 1 << 30;
+
+/// How a folder is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// The last stop was clean: believe the files.
+    Clean,
+    /// Scan from the segment that holds this offset on.
+    Scan { recovery_point: Offset },
+}
+
+/// A log, and what its owner needs to build its own state again.
+#[derive(Debug)]
+pub struct Opened {
+    /// The log.
+    pub log: Arc<DiskLog>,
+    /// Offset after the last batch.
+    pub end: Offset,
+    /// Leader epoch history.
+    pub epochs: Vec<EpochStart>,
+    /// State files as of offsets up to `end`, newest first; their content is not checked.
+    pub states: Vec<(Offset, Vec<StateFile>)>,
+    /// Bytes that were cut off.
+    pub truncated_bytes: u64,
+}
+
+impl Opened {
+    /// Gives every batch header from `from` on to `see`, in order.
+    pub fn replay(&self, from: Offset, see: &mut dyn FnMut(&BatchHeader)) -> io::Result<()> {
+        self.log.headers_from(from, see)
+    }
+}
+
+/// The topic id that a folder says it belongs to.
+pub(super) fn folder_topic_id(shared: &Shared, dir: &Path) -> Option<Uuid> {
+    decode_partition_metadata(&read_all(&*shared.files, &dir.join(PARTITION_METADATA)).ok()?)
+}
+
+/// Opens a partition's folder, or prepares a log for one that is not there yet.
+pub(super) fn open(
+    shared: &Arc<Shared>,
+    name: LogName,
+    config: LogConfig,
+    mode: Mode,
+    checks: Checks,
+) -> io::Result<Opened> {
+    let dir = shared.root.join(name.dir());
+    if !shared.files.exists(&dir)? {
+        let found = Found { exists: false, segments: Vec::new(), end: 0, unsynced: false };
+        let log = DiskLog::new(name, shared.clone(), config, found)?;
+        return Ok(Opened { log, end: 0, epochs: Vec::new(), states: Vec::new(), truncated_bytes: 0 });
+    }
+    let mut folder = Folder::list(shared, &dir, config, checks)?;
+    let unsynced = match mode {
+        Mode::Clean if folder.load_clean()? => false,
+        Mode::Clean => {
+            tracing::warn!(log = %name.dir(), "the files do not end where a clean stop left them; scanning");
+            folder.scan(0)?;
+            true
+        }
+        Mode::Scan { recovery_point } => {
+            folder.scan(recovery_point)?;
+            true
+        }
+    };
+    let states = folder.states()?;
+    if folder.truncated_bytes > 0 {
+        tracing::warn!(log = %name.dir(), end = folder.end, bytes = folder.truncated_bytes, "cut off what was not whole");
+    }
+    let found = Found { exists: true, segments: folder.segments, end: folder.end, unsynced };
+    let log = DiskLog::new(name, shared.clone(), config, found)?;
+    if unsynced {
+        log.store_epochs(&folder.epochs)?;
+    }
+    Ok(Opened { log, end: folder.end, epochs: folder.epochs, states, truncated_bytes: folder.truncated_bytes })
+}
+
+/// A partition's folder while it is being opened.
+struct Folder<'a> {
+    shared: &'a Arc<Shared>,
+    dir: &'a Path,
+    config: LogConfig,
+    checks: Checks,
+    /// Base offsets of the `.log` files.
+    bases: Vec<Offset>,
+    /// Offsets of the state files and which kinds there are.
+    state_files: BTreeMap<Offset, Vec<&'static str>>,
+    epochs: Vec<EpochStart>,
+    epochs_known: bool,
+    segments: Vec<Arc<Segment>>,
+    end: Offset,
+    truncated_bytes: u64,
+}
+
+impl<'a> Folder<'a> {
+    fn list(shared: &'a Arc<Shared>, dir: &'a Path, config: LogConfig, checks: Checks) -> io::Result<Self> {
+        let mut bases = Vec::new();
+        let mut state_files: BTreeMap<Offset, Vec<&'static str>> = BTreeMap::new();
+        for entry in shared.files.list(dir)? {
+            match parse_offset_name(&entry.name) {
+                Some((base, "log")) => bases.push(base),
+                Some((offset, extension)) => {
+                    if let Some(kind) = STATES.iter().find(|kind| **kind == extension) {
+                        state_files.entry(offset).or_default().push(kind);
+                    }
+                }
+                None => {}
+            }
+        }
+        bases.sort_unstable();
+        let epochs = read_all(&*shared.files, &dir.join(LEADER_EPOCHS)).ok().and_then(|bytes| decode_epochs(&bytes));
+        let epochs_known = epochs.is_some();
+        let end = bases.first().copied().unwrap_or(0);
+        Ok(Self {
+            shared,
+            dir,
+            config,
+            checks,
+            bases,
+            state_files,
+            epochs: epochs.unwrap_or_default(),
+            epochs_known,
+            segments: Vec::new(),
+            end,
+            truncated_bytes: 0,
+        })
+    }
+
+    fn segment(&self, base: Offset, size: u64, indexes: Option<Indexes>) -> Arc<Segment> {
+        Segment::new(self.shared.handles.clone(), self.dir, base, size, indexes)
+    }
+
+    fn log_file(&self, base: Offset) -> io::Result<Arc<dyn File>> {
+        self.shared.files.open(&self.dir.join(offset_name(base, "log")), Open::Write)
+    }
+
+    /// Believes sizes and indexes; finds the end from the last index entry on. False if the last segment's batches
+    /// do not end where its file does.
+    fn load_clean(&mut self) -> io::Result<bool> {
+        if !self.epochs_known && !self.bases.is_empty() {
+            return Ok(false);
+        }
+        for base in self.bases.clone() {
+            let size = self.log_file(base)?.len()?;
+            self.segments.push(self.segment(base, size, None));
+        }
+        let Some(last) = self.segments.last().cloned() else { return Ok(true) };
+        let interval = self.config.index_interval_bytes;
+        let from = last.indexes(&*self.shared.files, interval)?.0.start_at_or_before(last.size());
+        let file = last.file()?;
+        let mut scan = HeaderScan::new(&*file, from, last.size(), Wait::Allowed);
+        self.end = last.base();
+        while let Some(placed) = scan.next_header()? {
+            self.end = placed.header.next_offset();
+        }
+        if scan.position() == last.size() {
+            return Ok(true);
+        }
+        self.segments.clear();
+        Ok(false)
+    }
+
+    /// Verifies every batch from the segment that holds `recovery_point` on, and cuts at the first that is not whole.
+    fn scan(&mut self, recovery_point: Offset) -> io::Result<()> {
+        self.segments.clear();
+        // Without a readable history the epochs have to come from all the batches there are.
+        let from = if self.epochs_known { recovery_point } else { 0 };
+        let first = self.bases.partition_point(|base| *base <= from).saturating_sub(1);
+        let bases = std::mem::take(&mut self.bases);
+        for &base in bases.get(..first).unwrap_or_default() {
+            let size = self.log_file(base)?.len()?;
+            self.segments.push(self.segment(base, size, None));
+        }
+        let scanned = bases.get(first..).unwrap_or_default();
+        if let Some(start) = scanned.first() {
+            self.epochs.retain(|entry| entry.start < *start);
+            self.end = *start;
+        }
+        for (index, &base) in scanned.iter().enumerate() {
+            // A segment that does not begin where the last one ended would leave a hole.
+            let follows = base == self.end;
+            if follows && self.scan_segment(base)? {
+                continue;
+            }
+            let aside = if follows { index + 1 } else { index };
+            self.put_aside(scanned.get(aside..).unwrap_or_default())?;
+            break;
+        }
+        self.drop_states_beyond_end()
+    }
+
+    /// Scans one segment; false if it had to be cut.
+    fn scan_segment(&mut self, base: Offset) -> io::Result<bool> {
+        let file = self.log_file(base)?;
+        let size = file.len()?;
+        let mut scan = BatchScan { file: &*file, size, position: 0, expected: base, check_crc: self.checks.crc };
+        let mut indexes = Indexes::new(base);
+        while let Some(header) = scan.next_batch()? {
+            let position = scan.position - header.size() as u64;
+            let interval = self.config.index_interval_bytes;
+            indexes.note(position, header.size(), header.last_offset(), header.max_timestamp, interval);
+            if self.epochs.last().is_none_or(|last| header.leader_epoch > last.epoch) && header.leader_epoch >= 0 {
+                self.epochs.push(EpochStart { epoch: header.leader_epoch, start: header.base_offset });
+            }
+        }
+        indexes.seal();
+        let valid = scan.position;
+        if valid < size {
+            file.set_len(valid)?;
+            self.truncated_bytes += size - valid;
+        }
+        self.end = scan.expected;
+        let indexes = if self.checks.rebuild_indexes { Some(indexes) } else { None };
+        let segment = self.segment(base, valid, indexes);
+        segment.write_indexes(&*self.shared.files)?;
+        self.segments.push(segment);
+        Ok(valid == size)
+    }
+
+    /// Renames segments that follow a cut, with their indexes, out of the way.
+    fn put_aside(&mut self, bases: &[Offset]) -> io::Result<()> {
+        for base in bases {
+            for extension in ["log", "index", "timeindex", "txnindex"] {
+                let path = self.dir.join(offset_name(*base, extension));
+                if self.shared.files.exists(&path)? {
+                    if extension == "log" {
+                        self.truncated_bytes += self.shared.files.open(&path, Open::Read)?.len()?;
+                        tracing::error!(segment = %path.display(), "follows a cut; put aside as .{CORRUPT_SUFFIX}");
+                    }
+                    let aside = path.with_extension(format!("{extension}.{CORRUPT_SUFFIX}"));
+                    self.shared.files.rename(&path, &aside)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_states_beyond_end(&mut self) -> io::Result<()> {
+        for (offset, kinds) in self.state_files.split_off(&self.end.saturating_add(1)) {
+            for kind in kinds {
+                self.shared.files.remove(&self.dir.join(offset_name(offset, kind)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The state files' contents, newest first. Those that are neither the newest nor at the base of a segment have
+    /// served their purpose and are removed, as Kafka removes stray snapshots.
+    fn states(&mut self) -> io::Result<Vec<(Offset, Vec<StateFile>)>> {
+        let newest = self.state_files.keys().next_back().copied();
+        let mut states = Vec::new();
+        for (offset, kinds) in self.state_files.iter().rev() {
+            if Some(*offset) != newest && !self.segments.iter().any(|segment| segment.base() == *offset) {
+                for kind in kinds {
+                    self.shared.files.remove(&self.dir.join(offset_name(*offset, kind)))?;
+                }
+                continue;
+            }
+            let mut found = Vec::new();
+            for &extension in kinds {
+                let bytes = read_all(&*self.shared.files, &self.dir.join(offset_name(*offset, extension)))?;
+                found.push(StateFile { extension, bytes });
+            }
+            states.push((*offset, found));
+        }
+        Ok(states)
+    }
+}
+
+/// Walks whole, valid batches whose offsets go on without a gap.
+struct BatchScan<'a> {
+    file: &'a dyn File,
+    size: u64,
+    position: u64,
+    expected: Offset,
+    check_crc: bool,
+}
+
+impl BatchScan<'_> {
+    fn next_batch(&mut self) -> io::Result<Option<BatchHeader>> {
+        let mut head = [0; HEADER_SIZE];
+        if self.file.read_at(&mut head, self.position, Wait::Allowed)? < HEADER_SIZE {
+            return Ok(None);
+        }
+        let Ok(header) = BatchHeader::parse(&head) else { return Ok(None) };
+        let length = header.size() as u64;
+        let fits = length <= BATCH_MAX && self.position.saturating_add(length) <= self.size;
+        let in_order = header.base_offset == self.expected && header.last_offset_delta >= 0;
+        if !fits || !in_order || (self.check_crc && !self.crc_holds(&header, &head)?) {
+            return Ok(None);
+        }
+        self.position += length;
+        self.expected = header.next_offset();
+        Ok(Some(header))
+    }
+
+    fn crc_holds(&self, header: &BatchHeader, head: &[u8; HEADER_SIZE]) -> io::Result<bool> {
+        let mut crc = crc32c::crc32c(head.get(CRC_FROM..).unwrap_or_default());
+        let mut position = self.position + HEADER_SIZE as u64;
+        let mut rest = header.size() - HEADER_SIZE;
+        let mut buffer = vec![0; rest.min(256 * 1024)];
+        while rest > 0 {
+            let want = rest.min(buffer.len());
+            let part = buffer.get_mut(..want).unwrap_or_default();
+            if self.file.read_at(part, position, Wait::Allowed)? < want {
+                return Ok(false);
+            }
+            crc = crc32c::crc32c_append(crc, part);
+            position += want as u64;
+            rest -= want;
+        }
+        Ok(crc == header.crc)
+    }
+}

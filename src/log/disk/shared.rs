@@ -1,0 +1,147 @@
+//! What the logs of one directory have in common.
+
+use super::files::Files;
+use super::handles::Handles;
+use super::partition_log::DiskLog;
+use super::segment::Segment;
+use crate::log::{Append, LogError};
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Sealed segments whose indexes stay in memory after a read; at the default sizes an index takes a few megabytes.
+const LOADED_INDEXES: usize = 32;
+
+/// The parts of a log directory that its logs use.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub root: PathBuf,
+    pub files: Arc<dyn Files>,
+    pub handles: Arc<Handles>,
+    pub queue: Queue,
+    pub counters: Counters,
+    failed: AtomicBool,
+    failure: Mutex<Option<LogError>>,
+    /// Some log failed since the start, so that a stop is not a clean one.
+    log_failed: AtomicBool,
+    loaded: Mutex<VecDeque<Arc<Segment>>>,
+}
+
+/// What the directory did since it was opened.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Durable and other rounds of the writer.
+    pub rounds: AtomicU64,
+    /// Syncs that an acknowledgement waited for.
+    pub syncs: AtomicU64,
+    /// Batches written.
+    pub batches: AtomicU64,
+    /// Rounds that went to the journal.
+    pub journal_rounds: AtomicU64,
+}
+
+impl Shared {
+    pub fn new(root: PathBuf, files: Arc<dyn Files>, handles: Arc<Handles>) -> Self {
+        Self {
+            root,
+            files,
+            handles,
+            queue: Queue::default(),
+            counters: Counters::default(),
+            failed: AtomicBool::new(false),
+            failure: Mutex::default(),
+            log_failed: AtomicBool::new(false),
+            loaded: Mutex::default(),
+        }
+    }
+
+    /// Why the whole directory takes nothing more.
+    pub fn failure(&self) -> Option<LogError> {
+        if self.failed.load(Ordering::Acquire) { self.failure.lock().clone() } else { None }
+    }
+
+    /// Takes note that one log failed.
+    pub fn note_log_failure(&self) {
+        self.log_failed.store(true, Ordering::Release);
+    }
+
+    /// Whether a log, or the directory, failed since it was opened.
+    pub fn had_failures(&self) -> bool {
+        self.log_failed.load(Ordering::Acquire) || self.failed.load(Ordering::Acquire)
+    }
+
+    /// Ends the directory: after a failed sync nobody knows what is on the disk.
+    pub fn fail(&self, what: &str, error: &std::io::Error) -> LogError {
+        let text = format!("{what} in {} failed: {error}; restart after mending the disk", self.root.display());
+        let mut failure = self.failure.lock();
+        let told = failure.get_or_insert_with(|| {
+            tracing::error!("{text}");
+            LogError::Storage(text.into())
+        });
+        self.failed.store(true, Ordering::Release);
+        told.clone()
+    }
+
+    /// Bounds the number of sealed segments with indexes in memory.
+    pub fn keep_loaded(&self, segment: &Arc<Segment>) {
+        let mut loaded = self.loaded.lock();
+        loaded.push_back(segment.clone());
+        if loaded.len() > LOADED_INDEXES
+            && let Some(oldest) = loaded.pop_front()
+        {
+            drop(loaded);
+            oldest.unload_if_sealed();
+        }
+    }
+}
+
+/// Batches on their way to the writer, in order of submission.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    inner: Mutex<Inner>,
+    wake: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    staged: Vec<(Arc<DiskLog>, Append)>,
+    writer_waits: bool,
+    closed: bool,
+}
+
+impl Queue {
+    pub fn push(&self, log: Arc<DiskLog>, append: Append) {
+        let mut inner = self.inner.lock();
+        inner.staged.push((log, append));
+        // The writer is only woken when it sleeps: while it is busy, what comes joins its next round.
+        if std::mem::take(&mut inner.writer_waits) {
+            drop(inner);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Everything that is staged.
+    pub fn take(&self) -> Vec<(Arc<DiskLog>, Append)> {
+        std::mem::take(&mut self.inner.lock().staged)
+    }
+
+    /// Waits until something is staged; false once the queue is closed and empty, or after `at_most`, true then.
+    pub fn wait(&self, at_most: Duration) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.staged.is_empty() && !inner.closed {
+            inner.writer_waits = true;
+            self.wake.wait_for(&mut inner, at_most);
+            inner.writer_waits = false;
+        }
+        !(inner.closed && inner.staged.is_empty())
+    }
+
+    /// Lets the writer end once it has written what is staged.
+    pub fn close(&self) {
+        self.inner.lock().closed = true;
+        self.wake.notify_all();
+    }
+}

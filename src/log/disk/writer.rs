@@ -1,0 +1,615 @@
+//! The writer of one log directory: rounds of writes, one sync for many partitions, checkpoints.
+//!
+//! A round takes everything that was staged while the last one ran, writes it to the segments through the page
+//! cache, and makes it durable: by syncing the one segment that it touched, or through the journal where it touched
+//! several. A checkpoint syncs segments and small files behind the rounds' back, moves the recovery points and drops
+//! journals. Both are ordinary calls, so that a test can step them; [`Disk::start`] runs them on threads.
+
+use super::files::{Files, Open, read_all, replace};
+use super::handles::Handles;
+use super::journal::{self, Journal, JournalError, LogName};
+use super::partition_log::{DiskLog, Writing};
+use super::recovery::{self, Mode, Opened};
+use super::shared::{Counters, Shared};
+use super::sidecars::{
+    CLEAN_MARKER, DELETED_SUFFIX, RECOVERY_POINTS, STRAY_SUFFIX, base64_url, decode_offsets, encode_offsets,
+    parse_partition_dir,
+};
+use crate::log::{Append, Flush, Log, LogConfig, LogError, Offset, StateFile};
+use crate::time::{self, Millis};
+use crate::wire::batch::{BatchHeader, HEADER_SIZE, StoredBatch};
+use bytes::Bytes;
+use indexmap::IndexMap;
+use parking_lot::Mutex;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A journal file that has grown to this many bytes asks for a checkpoint.
+const JOURNAL_FULL_BYTES: u64 = 64 << 20;
+/// A round with more than this many bytes for each segment syncs the segments: writing twice would cost more.
+const JOURNAL_BYTES_PER_SEGMENT: usize = 256 << 10;
+/// How often recovery points move when nothing else asks for it (Kafka's
+/// `log.flush.offset.checkpoint.interval.ms`).
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
+/// How often page-cache mode looks for logs whose `flush.ms` has passed.
+const FLUSH_TICK: Duration = Duration::from_millis(100);
+
+/// How a directory is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct DiskOptions {
+    /// How many files may stay open.
+    pub open_files: usize,
+    /// For proving that tests find what they look for; [`Checks::default`] everywhere else.
+    pub checks: Checks,
+}
+
+impl Default for DiskOptions {
+    fn default() -> Self {
+        Self { open_files: 4096, checks: Checks::default() }
+    }
+}
+
+/// What recovery does. Each can be left out by a test that has to fail then.
+#[derive(Debug, Clone, Copy)]
+pub struct Checks {
+    /// Verify the checksum of each batch.
+    pub crc: bool,
+    /// Make indexes anew instead of believing the files.
+    pub rebuild_indexes: bool,
+    /// Replay the journal.
+    pub replay_journal: bool,
+}
+
+impl Default for Checks {
+    fn default() -> Self {
+        Self { crc: true, rebuild_indexes: true, replay_journal: true }
+    }
+}
+
+/// What the opener knows of a folder's partition.
+#[derive(Debug, Clone)]
+pub enum Known {
+    /// It exists, with this topic id and settings.
+    Exists(uuid::Uuid, LogConfig),
+    /// Its topic was deleted: remove the folder.
+    Deleted,
+    /// Nobody ever heard of it: keep it aside.
+    Unknown,
+}
+
+/// Says what a partition folder is: topic name, partition, the topic id stored in it if any.
+pub type Census<'a> = &'a dyn Fn(&str, i32, Option<uuid::Uuid>) -> Known;
+
+/// One log directory.
+#[derive(Debug)]
+pub struct Disk {
+    shared: Arc<Shared>,
+    checks: Checks,
+    journal: Mutex<Journal>,
+    /// Logs with something that a checkpoint has to sync.
+    dirty: Mutex<IndexMap<LogName, Arc<DiskLog>>>,
+    recovery_points: Mutex<IndexMap<(String, i32), Offset>>,
+    /// Kept from running twice at a time.
+    checkpointing: Mutex<()>,
+    checkpoint_wanted: CheckpointSignal,
+}
+
+/// Wakes the checkpoint thread.
+#[derive(Debug, Default)]
+struct CheckpointSignal {
+    state: Mutex<(bool, bool)>,
+    wake: parking_lot::Condvar,
+}
+
+/// The threads of a directory; see [`Disk::stop`].
+#[derive(Debug)]
+pub struct DiskThreads(Vec<JoinHandle<()>>);
+
+impl Disk {
+    /// Opens a directory, made if it is not there. After a stop that was not clean every known partition is scanned
+    /// and the journal replayed before this returns; after a clean one nothing is read.
+    pub fn open(files: Arc<dyn Files>, root: &Path, options: DiskOptions, census: Census<'_>) -> io::Result<Arc<Self>> {
+        files.create_dir(root)?;
+        let handles = Arc::new(Handles::new(files.clone(), options.open_files));
+        let shared = Arc::new(Shared::new(root.to_owned(), files.clone(), handles));
+        let marker = root.join(CLEAN_MARKER);
+        let clean = files.exists(&marker)?;
+        if clean {
+            // Before anything is loaded: a crash from here on is no clean stop (KAFKA-10471).
+            files.remove(&marker)?;
+            files.sync_dir(root)?;
+        }
+        let points = read_all(&*files, &root.join(RECOVERY_POINTS)).ok().and_then(|bytes| decode_offsets(&bytes));
+        let numbers = journal::file_numbers(&files.list(root)?);
+        let next_number = numbers.last().map_or(1, |last| last + 1);
+        let disk = Arc::new(Self {
+            journal: Mutex::new(Journal::new(root, next_number)),
+            shared,
+            checks: options.checks,
+            dirty: Mutex::default(),
+            recovery_points: Mutex::new(points.unwrap_or_default()),
+            checkpointing: Mutex::default(),
+            checkpoint_wanted: CheckpointSignal::default(),
+        });
+        let partitions = disk.sort_folders(census)?;
+        // A topic made again under an old name must not inherit how far the old one was synced.
+        disk.recovery_points.lock().retain(|(topic, partition), _| {
+            partitions.iter().any(|(name, _)| name.topic == *topic && name.partition == *partition)
+        });
+        if !clean {
+            disk.recover(partitions, &numbers, census)?;
+        }
+        for number in numbers {
+            files.remove(&root.join(journal::file_name(number)))?;
+        }
+        Ok(disk)
+    }
+
+    /// Removes folders of deleted topics, puts unknown ones aside, and lists the others.
+    fn sort_folders(&self, census: Census<'_>) -> io::Result<Vec<(LogName, LogConfig)>> {
+        let (files, root) = (&*self.shared.files, &self.shared.root);
+        let mut partitions = Vec::new();
+        for entry in files.list(root)?.into_iter().filter(|entry| entry.is_dir) {
+            let path = root.join(&entry.name);
+            if entry.name.ends_with(DELETED_SUFFIX) {
+                files.remove_dir(&path)?;
+                continue;
+            }
+            let Some((topic, partition)) = parse_partition_dir(&entry.name) else { continue };
+            match census(topic, partition, recovery::folder_topic_id(&self.shared, &path)) {
+                Known::Exists(topic_id, config) => {
+                    partitions.push((LogName { topic: topic.to_owned(), topic_id, partition }, config));
+                }
+                Known::Deleted => files.remove_dir(&path)?,
+                Known::Unknown => {
+                    tracing::warn!(folder = %path.display(), "belongs to no topic; put aside as {STRAY_SUFFIX}");
+                    files.rename(&path, &root.join(format!("{}{STRAY_SUFFIX}", entry.name)))?;
+                }
+            }
+        }
+        Ok(partitions)
+    }
+
+    /// After a stop that was not clean: scans every partition, adds what the journal has beyond it, and leaves the
+    /// folders as a clean stop would, but for the owner's state.
+    fn recover(&self, partitions: Vec<(LogName, LogConfig)>, numbers: &[u64], census: Census<'_>) -> io::Result<()> {
+        let mut open = IndexMap::new();
+        for (name, config) in partitions {
+            let opened = self.open_scanning(&name, config)?;
+            open.insert(name, opened.log);
+        }
+        if self.checks.replay_journal {
+            for number in numbers {
+                journal::replay(&*self.shared.files, &self.shared.root, *number, |name, bytes| {
+                    match self.log_of_entry(&mut open, census, name)? {
+                        Some(log) => replay_entry(&log, Bytes::from(bytes)),
+                        None => Ok(()),
+                    }
+                })?;
+            }
+        }
+        for log in open.values() {
+            self.set_recovery_point(log.name(), log.close(&[])?);
+        }
+        self.store_recovery_points()
+    }
+
+    /// The log that a journal entry belongs to. Its folder may have been lost although its batches were acknowledged:
+    /// the journal has them.
+    fn log_of_entry(
+        &self,
+        open: &mut IndexMap<LogName, Arc<DiskLog>>,
+        census: Census<'_>,
+        name: LogName,
+    ) -> io::Result<Option<Arc<DiskLog>>> {
+        if let Some(log) = open.get(&name) {
+            return Ok(Some(log.clone()));
+        }
+        match census(&name.topic, name.partition, Some(name.topic_id)) {
+            Known::Exists(topic_id, config) if topic_id == name.topic_id => {
+                let log = self.open_scanning(&name, config)?.log;
+                open.insert(name, log.clone());
+                Ok(Some(log))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn open_scanning(&self, name: &LogName, config: LogConfig) -> io::Result<Opened> {
+        let recovery_point = self.recovery_point(name);
+        recovery::open(&self.shared, name.clone(), config, Mode::Scan { recovery_point }, self.checks)
+    }
+
+    /// Opens a partition's log. `again`: it failed since the start, so what its files hold is not known.
+    pub fn open_log(&self, name: &LogName, config: LogConfig, again: bool) -> io::Result<Opened> {
+        if let Some(failure) = self.shared.failure() {
+            return Err(io::Error::other(failure));
+        }
+        if again {
+            let opened = self.open_scanning(name, config)?;
+            self.dirty.lock().insert(name.clone(), opened.log.clone());
+            return Ok(opened);
+        }
+        recovery::open(&self.shared, name.clone(), config, Mode::Clean, self.checks)
+    }
+
+    /// Takes a log out for good: its folder is renamed durably, and removed by [`Disk::remove_deleted`].
+    pub fn delete_log(&self, name: &LogName, log: Option<&DiskLog>) -> io::Result<()> {
+        if let Some(log) = log {
+            log.writing().deleted = true;
+            log.progress().fail(LogError::Storage(format!("{} was deleted", name.dir()).into()));
+        }
+        self.dirty.lock().shift_remove(name);
+        self.recovery_points.lock().shift_remove(&(name.topic.clone(), name.partition));
+        let path = self.shared.root.join(name.dir());
+        if self.shared.files.exists(&path)? {
+            let aside = format!("{}.{}{DELETED_SUFFIX}", name.dir(), base64_url(name.topic_id));
+            self.shared.files.rename(&path, &self.shared.root.join(aside))?;
+        }
+        Ok(())
+    }
+
+    /// Makes earlier [`Disk::delete_log`] calls durable and removes the folders.
+    pub fn remove_deleted(&self) -> io::Result<()> {
+        self.shared.files.sync_dir(&self.shared.root)?;
+        self.store_recovery_points()?;
+        for entry in self.shared.files.list(&self.shared.root)? {
+            if entry.is_dir && entry.name.ends_with(DELETED_SUFFIX) {
+                self.shared.files.remove_dir(&self.shared.root.join(entry.name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the directory did since it was opened.
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// How many segment files are kept open.
+    pub fn open_files(&self) -> usize {
+        self.shared.handles.open_count()
+    }
+
+    /// Why the directory takes nothing more, if it does not.
+    pub fn failure(&self) -> Option<LogError> {
+        self.shared.failure()
+    }
+
+    /// Writes everything that is staged and makes it durable as each log's policy says. Returns how many batches.
+    pub fn round(&self) -> usize {
+        let staged = self.shared.queue.take();
+        let count = staged.len();
+        if count == 0 {
+            return 0;
+        }
+        let mut groups: IndexMap<*const DiskLog, (Arc<DiskLog>, Vec<Append>)> = IndexMap::new();
+        for (log, append) in staged {
+            groups.entry(Arc::as_ptr(&log)).or_insert_with(|| (log, Vec::new())).1.push(append);
+        }
+        let counters = &self.shared.counters;
+        counters.rounds.fetch_add(1, Ordering::Relaxed);
+        counters.batches.fetch_add(count as u64, Ordering::Relaxed);
+        let durable = groups.into_values().filter_map(|(log, appends)| self.write_group(log, appends)).collect();
+        self.make_durable(durable);
+        count
+    }
+
+    /// Writes one log's part of a round. Returns it if a sync has to follow before it is published.
+    fn write_group(&self, log: Arc<DiskLog>, appends: Vec<Append>) -> Option<Written> {
+        if log.progress().failure().is_some() {
+            return None;
+        }
+        if let Some(failure) = self.shared.failure() {
+            log.progress().fail(failure);
+            return None;
+        }
+        let end = appends.last()?.batch.header.next_offset();
+        let mut writing = log.writing();
+        if writing.deleted || log.write(&mut writing, &appends).is_err() {
+            return None;
+        }
+        log.progress().advance_written(end);
+        self.mark_dirty(&log);
+        match log.flush_policy() {
+            Flush::EveryRound => {
+                drop(writing);
+                let batches = appends.into_iter().map(|append| append.batch).collect();
+                Some(Written { log, batches, end })
+            }
+            Flush::Later { messages, .. } => {
+                let records: u64 =
+                    appends.iter().map(|a| u64::from(a.batch.header.last_offset_delta.unsigned_abs()) + 1).sum();
+                writing.gap_end = end;
+                writing.unsynced_records += records;
+                writing.unsynced_since.get_or_insert_with(time::monotonic);
+                let flush = writing.unsynced_records >= messages;
+                drop(writing);
+                log.publish(end);
+                if flush {
+                    self.checkpoint_wanted.ask();
+                }
+                None
+            }
+        }
+    }
+
+    fn make_durable(&self, mut written: Vec<Written>) {
+        if written.is_empty() {
+            return;
+        }
+        // What cannot go to the journal is synced by itself; and one log alone would only be written twice.
+        let bytes: usize = written.iter().flat_map(|w| &w.batches).map(StoredBatch::size).sum();
+        let small = bytes <= JOURNAL_BYTES_PER_SEGMENT * written.len();
+        let alone = written.len() == 1;
+        let direct = |writing: &Writing| !small || alone || !writing.may_journal();
+        let (direct, journaled): (Vec<_>, Vec<_>) = written.drain(..).partition(|w| direct(&w.log.writing()));
+        let journaled = if journaled.is_empty() { Ok(()) } else { self.to_journal(journaled) };
+        let synced = direct.into_iter().try_for_each(|w| self.sync_written(&w));
+        // A failed sync has told the whole directory; nothing is left to do with the error here.
+        drop((journaled, synced));
+    }
+
+    /// One sync for all of them.
+    fn to_journal(&self, written: Vec<Written>) -> Result<(), LogError> {
+        let mut journal = self.journal.lock();
+        let round = written.iter().map(|w| (w.log.name(), w.batches.as_slice()));
+        let outcome = journal.append(&*self.shared.files, round);
+        let full = journal.size() > JOURNAL_FULL_BYTES;
+        drop(journal);
+        match outcome {
+            Ok(()) => {
+                self.shared.counters.syncs.fetch_add(1, Ordering::Relaxed);
+                self.shared.counters.journal_rounds.fetch_add(1, Ordering::Relaxed);
+                written.iter().for_each(|w| w.log.publish(w.end));
+            }
+            Err(JournalError::NotWritten(error)) => {
+                tracing::warn!(%error, "the journal cannot be written; syncing each segment");
+                written.iter().try_for_each(|w| self.sync_written(w))?;
+            }
+            Err(JournalError::Unsure(error)) => {
+                let told = self.shared.fail("syncing the journal", &error);
+                written.iter().for_each(|w| w.log.progress().fail(told.clone()));
+                return Err(told);
+            }
+        }
+        if full {
+            self.checkpoint_wanted.ask();
+        }
+        Ok(())
+    }
+
+    fn sync_written(&self, written: &Written) -> Result<(), LogError> {
+        let outcome = match self.shared.failure() {
+            Some(failure) => Err(failure),
+            None => {
+                let mut writing = written.log.writing();
+                if writing.deleted {
+                    return Ok(());
+                }
+                written.log.sync_data(&mut writing).map_err(|error| self.shared.fail("a sync", &error))
+            }
+        };
+        match outcome {
+            Ok(()) => written.log.publish(written.end),
+            Err(ref error) => written.log.progress().fail(error.clone()),
+        }
+        outcome
+    }
+
+    fn mark_dirty(&self, log: &Arc<DiskLog>) {
+        let mut dirty = self.dirty.lock();
+        if !dirty.contains_key(log.name()) {
+            dirty.insert(log.name().clone(), log.clone());
+        }
+    }
+
+    /// Syncs all that is not, moves the recovery points there, and drops the journal files that are not needed then.
+    pub fn checkpoint(&self) -> Result<(), LogError> {
+        let _one = self.checkpointing.lock();
+        if let Some(failure) = self.shared.failure() {
+            return Err(failure);
+        }
+        let numbers = self.journal.lock().rotate();
+        let dirty = std::mem::take(&mut *self.dirty.lock());
+        let outcome = self.checkpoint_logs(&dirty, &numbers);
+        outcome.map_err(|error| self.shared.fail("a checkpoint", &error))
+    }
+
+    fn checkpoint_logs(&self, dirty: &IndexMap<LogName, Arc<DiskLog>>, numbers: &[u64]) -> io::Result<()> {
+        for (name, log) in dirty {
+            let end = log.checkpoint()?;
+            if !log.writing().deleted {
+                self.set_recovery_point(name, end);
+            }
+        }
+        if !dirty.is_empty() {
+            self.store_recovery_points()?;
+        }
+        self.journal.lock().drop_files(&*self.shared.files, numbers)
+    }
+
+    /// Syncs the logs in page-cache mode whose `flush.messages` or `flush.ms` says so.
+    pub fn flush_due(&self, now: Millis) -> Result<(), LogError> {
+        let dirty: Vec<_> = self.dirty.lock().values().cloned().collect();
+        for log in dirty {
+            let Flush::Later { messages, ms } = log.flush_policy() else { continue };
+            let due = {
+                let writing = log.writing();
+                let waited = writing.unsynced_since.map_or(0, |since| now.saturating_sub(since));
+                let old = writing.unsynced_since.is_some() && u64::try_from(waited).unwrap_or(0) >= ms;
+                (old || writing.unsynced_records >= messages) && !writing.deleted
+            };
+            if due {
+                log.checkpoint().map_err(|error| self.shared.fail("a sync", &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn recovery_point(&self, name: &LogName) -> Offset {
+        self.recovery_points.lock().get(&(name.topic.clone(), name.partition)).copied().unwrap_or(0)
+    }
+
+    fn set_recovery_point(&self, name: &LogName, offset: Offset) {
+        self.recovery_points.lock().insert((name.topic.clone(), name.partition), offset);
+    }
+
+    fn store_recovery_points(&self) -> io::Result<()> {
+        let content = encode_offsets(&self.recovery_points.lock());
+        replace(&*self.shared.files, &self.shared.root.join(RECOVERY_POINTS), &content)
+    }
+
+    /// Runs rounds and checkpoints on threads of their own.
+    pub fn start(self: &Arc<Self>) -> io::Result<DiskThreads> {
+        let writer = self.clone();
+        let checkpointer = self.clone();
+        Ok(DiskThreads(vec![
+            std::thread::Builder::new().name("log-writer".into()).spawn(move || {
+                while writer.shared.queue.wait(Duration::from_secs(3600)) {
+                    writer.round();
+                }
+            })?,
+            std::thread::Builder::new().name("log-checkpoint".into()).spawn(move || checkpointer.checkpoint_loop())?,
+        ]))
+    }
+
+    fn checkpoint_loop(&self) {
+        let mut waited = Duration::ZERO;
+        loop {
+            let (asked, stopped) = self.checkpoint_wanted.wait(FLUSH_TICK);
+            if stopped || self.failure().is_some() {
+                return;
+            }
+            waited += FLUSH_TICK;
+            // Failures have told the whole directory.
+            let _ = self.flush_due(time::monotonic());
+            if asked || waited >= CHECKPOINT_INTERVAL {
+                waited = Duration::ZERO;
+                let _ = self.checkpoint();
+            }
+        }
+    }
+
+    /// A clean stop: everything staged is written, every open log closed with its owner's state, the marker left.
+    pub fn stop(
+        &self,
+        threads: DiskThreads,
+        logs: impl Iterator<Item = (Arc<DiskLog>, Vec<StateFile>)>,
+    ) -> Result<(), LogError> {
+        self.shared.queue.close();
+        self.checkpoint_wanted.stop();
+        for thread in threads.0 {
+            if thread.join().is_err() {
+                let panicked = io::Error::other("a thread of the log panicked");
+                return Err(self.shared.fail("stopping", &panicked));
+            }
+        }
+        self.close(logs)
+    }
+
+    /// The end of [`Disk::stop`], for a directory without threads.
+    pub fn close(&self, logs: impl Iterator<Item = (Arc<DiskLog>, Vec<StateFile>)>) -> Result<(), LogError> {
+        self.round();
+        self.checkpoint()?;
+        let closed = logs.into_iter().try_for_each(|(log, states)| {
+            if log.progress().failure().is_none() {
+                // (A log that failed is left for the next start to scan.)
+                let end = log.close(&states)?;
+                if log.writing().exists {
+                    self.set_recovery_point(log.name(), end);
+                }
+            }
+            Ok(())
+        });
+        let marked = closed.and_then(|()| {
+            self.store_recovery_points()?;
+            if self.shared.had_failures() {
+                return Ok(());
+            }
+            let file = self.shared.files.open(&self.shared.root.join(CLEAN_MARKER), Open::Create)?;
+            file.write_at(&mut [io::IoSlice::new(b"{\"version\":0,\"brokerEpoch\":-1}")], 0)?;
+            file.sync()?;
+            self.shared.files.sync_dir(&self.shared.root)
+        });
+        marked.map_err(|error| self.shared.fail("the clean stop", &error))
+    }
+
+    /// Where the directory is.
+    pub fn root(&self) -> &PathBuf {
+        &self.shared.root
+    }
+}
+
+/// One log's part of a round, written and not yet durable.
+struct Written {
+    log: Arc<DiskLog>,
+    batches: Vec<StoredBatch>,
+    end: Offset,
+}
+
+impl CheckpointSignal {
+    fn ask(&self) {
+        self.state.lock().0 = true;
+        self.wake.notify_all();
+    }
+
+    fn stop(&self) {
+        self.state.lock().1 = true;
+        self.wake.notify_all();
+    }
+
+    /// (asked for, stopped), after at most the given time.
+    fn wait(&self, at_most: Duration) -> (bool, bool) {
+        let mut state = self.state.lock();
+        if !state.0 && !state.1 {
+            self.wake.wait_for(&mut state, at_most);
+        }
+        let (asked, stopped) = *state;
+        state.0 = false;
+        (asked, stopped)
+    }
+}
+
+/// The batches of a journal entry, which stand end to end.
+fn split_batches(bytes: Bytes) -> impl Iterator<Item = StoredBatch> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let header = BatchHeader::parse(&rest).ok()?;
+        if header.size() > rest.len() {
+            return None;
+        }
+        let batch = rest.split_to(header.size());
+        Some(StoredBatch::new(header, batch.slice(HEADER_SIZE..)))
+    })
+}
+
+/// Adds what an entry has beyond the end of its log.
+fn replay_entry(log: &DiskLog, bytes: Bytes) -> io::Result<()> {
+    let mut end = log.progress().written();
+    let mut appends = Vec::new();
+    for batch in split_batches(bytes) {
+        let base = batch.header.base_offset;
+        if base > end {
+            let dir = log.name().dir();
+            let text = format!("{dir} ends at {end} but the journal goes on at {base}: synced data is missing");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        if base == end {
+            end = batch.header.next_offset();
+            // The owner's state is not known here; its files at older offsets and the batches themselves give it.
+            let roll = log.rolls_before(&batch.header).then(Vec::new);
+            log.stage(&batch.header, roll.is_some());
+            appends.push(Append { batch, roll, epochs: None });
+        }
+    }
+    if !appends.is_empty() {
+        log.write(&mut log.writing(), &appends).map_err(io::Error::other)?;
+        log.progress().advance_written(end);
+    }
+    Ok(())
+}

@@ -1,3 +1,4 @@
 //! The codec: bytes on one side, meaning on the other. No I/O, no async.
 
 pub mod batch;
+pub mod compression;

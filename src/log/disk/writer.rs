@@ -229,6 +229,7 @@ impl Disk {
         if let Some(failure) = self.shared.failure() {
             return Err(io::Error::other(failure));
         }
+        self.clear_the_way(name)?;
         if again {
             let opened = self.open_scanning(name, config)?;
             self.dirty.lock().insert(name.clone(), opened.log.clone());
@@ -237,20 +238,37 @@ impl Disk {
         recovery::open(&self.shared, name.clone(), config, Mode::Clean, self.checks)
     }
 
+    /// A topic made under the name of one that was just deleted may come before that one's folder is out of the way.
+    fn clear_the_way(&self, name: &LogName) -> io::Result<()> {
+        let path = self.shared.root.join(name.dir());
+        match recovery::folder_topic_id(&self.shared, &path) {
+            Some(topic_id) if topic_id != name.topic_id => self.rename_deleted(&LogName { topic_id, ..name.clone() }),
+            _ => Ok(()),
+        }
+    }
+
+    fn rename_deleted(&self, name: &LogName) -> io::Result<()> {
+        let path = self.shared.root.join(name.dir());
+        if recovery::folder_topic_id(&self.shared, &path) != Some(name.topic_id) {
+            return Ok(());
+        }
+        let aside = format!("{}.{}{DELETED_SUFFIX}", name.dir(), base64_url(name.topic_id));
+        match self.shared.files.rename(&path, &self.shared.root.join(aside)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes a log out for good: its folder is renamed durably, and removed by [`Disk::remove_deleted`].
     pub fn delete_log(&self, name: &LogName, log: Option<&DiskLog>) -> io::Result<()> {
         if let Some(log) = log {
+            // Under this lock nothing is being written, and after it nothing will be.
             log.writing().deleted = true;
             log.progress().fail(LogError::Storage(format!("{} was deleted", name.dir()).into()));
         }
         self.dirty.lock().shift_remove(name);
         self.recovery_points.lock().shift_remove(&(name.topic.clone(), name.partition));
-        let path = self.shared.root.join(name.dir());
-        if self.shared.files.exists(&path)? {
-            let aside = format!("{}.{}{DELETED_SUFFIX}", name.dir(), base64_url(name.topic_id));
-            self.shared.files.rename(&path, &self.shared.root.join(aside))?;
-        }
-        Ok(())
+        self.rename_deleted(name)
     }
 
     /// Makes earlier [`Disk::delete_log`] calls durable and removes the folders.
@@ -259,7 +277,10 @@ impl Disk {
         self.store_recovery_points()?;
         for entry in self.shared.files.list(&self.shared.root)? {
             if entry.is_dir && entry.name.ends_with(DELETED_SUFFIX) {
-                self.shared.files.remove_dir(&self.shared.root.join(entry.name))?;
+                match self.shared.files.remove_dir(&self.shared.root.join(entry.name)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
             }
         }
         Ok(())

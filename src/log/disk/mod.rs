@@ -15,6 +15,7 @@ mod writer;
 
 #[cfg(test)]
 mod tests;
+pub mod memory;
 
 pub use files::{Entry, File, Files, Open, OsFiles, read_all, replace};
 pub use journal::LogName;

@@ -579,3 +579,6 @@ impl File for MemoryFile {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

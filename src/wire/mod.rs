@@ -4,3 +4,4 @@ pub mod batch;
 pub mod compression;
 pub mod records;
 pub mod validate;
+pub mod frame;

@@ -1,5 +1,6 @@
 //! Ottla: a message broker that speaks Apache Kafka's binary protocol.
 
+pub mod api;
 pub mod log;
 pub mod time;
 pub mod wire;

@@ -1,0 +1,3 @@
+//! THE TABLE of Kafka APIs, one file per API.
+
+pub mod errors;

@@ -1,6 +1,7 @@
 //! Ottla: a message broker that speaks Apache Kafka's binary protocol.
 
 pub mod api;
+pub mod broker;
 pub mod log;
 pub mod time;
 pub mod wire;

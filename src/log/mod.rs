@@ -92,6 +92,15 @@ pub struct StateFile {
     pub bytes: Vec<u8>,
 }
 
+impl StateFile {
+    /// Extension of Kafka's own producer snapshot.
+    pub const SNAPSHOT: &'static str = "snapshot";
+    /// Extension of ours, which holds what Kafka's cannot.
+    pub const PRODUCERS: &'static str = "producers";
+    /// Every extension that a log keeps and gives back.
+    pub const EXTENSIONS: [&'static str; 2] = [Self::PRODUCERS, Self::SNAPSHOT];
+}
+
 /// One entry of the leader epoch history: from `start` on, batches carry `epoch`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EpochStart {
@@ -111,6 +120,34 @@ pub struct Append {
     pub roll: Option<Vec<StateFile>>,
     /// The whole epoch history, when this batch begins a new epoch: stored before the batch is.
     pub epochs: Option<Vec<EpochStart>>,
+}
+
+/// Walks the headers of stored batches: all from the one that contains the given offset to the log's end, in order,
+/// each with the wall-clock time of its append as well as the log knows it (never later than now; where nothing
+/// better is known, when its file was last written).
+pub type Replay = Box<dyn FnMut(Offset, &mut dyn FnMut(&BatchHeader, Millis)) -> Result<(), LogError> + Send>;
+
+/// What a log found when it was opened: what its owner builds its own state from.
+pub struct Recovered {
+    /// Offset of the first batch that [`Recovered::replay`] can give: the first segment's base, which may lie before
+    /// [`Log::start`].
+    pub first_batch: Offset,
+    /// Offset after the last record that survived.
+    pub log_end: Offset,
+    /// The epoch history as stored. May still name epochs from `log_end` on, whose batches were lost.
+    pub epochs: Vec<EpochStart>,
+    /// The owner's state as of offsets, newest first. Old ones may be left out; the owner uses the first that it can
+    /// read and that is not newer than `log_end`.
+    pub states: Vec<(Offset, Vec<StateFile>)>,
+    /// The batches after that state.
+    pub replay: Replay,
+}
+
+impl Recovered {
+    /// A log that has just been made.
+    pub fn empty() -> Self {
+        Self { first_batch: 0, log_end: 0, epochs: Vec::new(), states: Vec::new(), replay: Box::new(|_, _| Ok(())) }
+    }
 }
 
 /// A run of whole batches, to be sent as it is.

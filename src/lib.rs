@@ -3,5 +3,6 @@
 pub mod api;
 pub mod broker;
 pub mod log;
+pub mod partition;
 pub mod time;
 pub mod wire;

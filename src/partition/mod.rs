@@ -1,0 +1,3 @@
+//! What a partition means, the same for every log engine.
+
+pub mod epochs;

@@ -1,3 +1,4 @@
 //! What a partition means, the same for every log engine.
 
 pub mod epochs;
+pub mod producers;

@@ -122,9 +122,9 @@ pub struct Append {
     pub epochs: Option<Vec<EpochStart>>,
 }
 
-/// Walks the headers of stored batches: all from the one that contains the given offset to the log's end, in order,
-/// each with the wall-clock time of its append as well as the log knows it (never later than now; where nothing
-/// better is known, when its file was last written).
+/// Walks the headers of stored batches: all from the one that contains the given offset to the log's end, in order
+/// (a few from before may come first), each with the wall-clock time of its append as well as the log knows it; where
+/// nothing better is known, when its file was last written.
 pub type Replay = Box<dyn FnMut(Offset, &mut dyn FnMut(&BatchHeader, Millis)) -> Result<(), LogError> + Send>;
 
 /// What a log found when it was opened: what its owner builds its own state from.

@@ -2,3 +2,6 @@
 
 pub mod epochs;
 pub mod producers;
+pub mod state;
+#[cfg(test)]
+mod test_log;

@@ -2,6 +2,7 @@ use super::test_log::{TestLog, batch, broken};
 use super::*;
 use crate::log::EpochStart;
 use futures_util::FutureExt;
+use proptest::prelude::*;
 
 const NOW: Millis = 5_000;
 
@@ -381,4 +382,111 @@ async fn a_reader_is_woken_by_the_record_it_waits_for() {
     assert_eq!((&mut woken).now_or_never(), None);
     log.publish(2);
     woken.await;
+}
+
+/// What happens to a partition.
+#[derive(Clone, Debug)]
+enum Event {
+    /// Producer, and whether it sends its next batch or one from so many back.
+    Send(i64, usize),
+    /// So many of the records that wait become durable.
+    Publish(i64),
+    /// Crash and reopen.
+    Crash,
+    /// Stop and reopen.
+    Stop,
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let event = prop_oneof![
+        12 => (0..3i64, prop_oneof![3 => Just(0), 1 => 1..7usize]).prop_map(|(id, back)| Event::Send(id, back)),
+        6 => (1..4i64).prop_map(Event::Publish),
+        1 => Just(Event::Crash),
+        1 => Just(Event::Stop),
+    ];
+    proptest::collection::vec(event, 0..80)
+}
+
+/// A client that never has more than five batches in the air and sends again what was not acknowledged.
+#[derive(Default)]
+struct Client {
+    sent: i32,
+    acknowledged: i32,
+}
+
+proptest! {
+    /// Whatever happens, a reopened partition knows what a replay of everything durable knows, nothing acknowledged is
+    /// gone and nothing is stored twice.
+    #[test]
+    fn live_equals_reopened_and_retries_never_duplicate(events in events(), roll_every in 1..5usize) {
+        let (mut log, mut partition) = stalled();
+        log.roll_every(roll_every);
+        let mut clients: [Client; 3] = Default::default();
+        let mut waiting = Vec::new();
+        let mut epoch = 1;
+        for event in events {
+            match event {
+                Event::Send(id, back) => {
+                    let client = &mut clients[id as usize];
+                    let sequence = (client.sent - back as i32).max(0);
+                    if sequence - client.acknowledged >= 5 {
+                        continue;
+                    }
+                    let stored = log.batches();
+                    let own: Vec<_> = stored.iter().map(|b| &b.header).filter(|h| h.producer_id == id).collect();
+                    let expected = match own.get(sequence as usize) {
+                        Some(original) if own.len() as i32 - sequence <= 5 => at(original.base_offset, true),
+                        Some(_) => out_of_order(own.len() as i32, sequence),
+                        None => at(partition.close_state().0, false),
+                    };
+                    let (header, records) = batch(id, 0, sequence, 1);
+                    let done = partition.append(header, records, Acks::All, TimestampType::CreateTime, NOW);
+                    client.sent = client.sent.max(sequence + 1);
+                    waiting.push((id, sequence, expected, Box::pin(done.finish())));
+                }
+                Event::Publish(records) => {
+                    let end = partition.close_state().0.min(partition.high_watermark() + records);
+                    log.publish(end);
+                }
+                Event::Crash | Event::Stop => {
+                    if matches!(event, Event::Stop) {
+                        log.publish(partition.close_state().0);
+                        log.save(partition.close_state());
+                    }
+                    waiting.clear();
+                    let (reopened, stored) = log.crash();
+                    log = reopened;
+                    epoch += 1;
+                    partition = open(&log, stored, epoch);
+                    log.roll_every(roll_every);
+                    let mut replayed = Producers::default();
+                    log.batches().iter().for_each(|batch| replayed.apply(&batch.header, NOW));
+                    let live = partition.state.lock().producers().clone();
+                    prop_assert_eq!(live, replayed);
+                    // The clients go on from what was acknowledged, as after a timeout.
+                    clients.iter_mut().for_each(|client| client.sent = client.acknowledged);
+                }
+            }
+            waiting.retain_mut(|(id, sequence, expected, done)| match done.now_or_never() {
+                None => true,
+                Some(outcome) => {
+                    assert_eq!(outcome, *expected, "producer {id} sequence {sequence}");
+                    let client = &mut clients[*id as usize];
+                    if outcome.is_ok() {
+                        client.acknowledged = client.acknowledged.max(*sequence + 1);
+                    }
+                    false
+                }
+            });
+            for (id, client) in clients.iter().enumerate() {
+                let stored = log.batches();
+                let own: Vec<_> = stored.iter().map(|b| &b.header).filter(|h| h.producer_id == id as i64).collect();
+                for (expected, header) in own.iter().enumerate() {
+                    prop_assert_eq!(header.base_sequence, expected as i32);
+                }
+                let durable = own.iter().filter(|header| header.base_offset < partition.high_watermark()).count();
+                prop_assert!(client.acknowledged as usize <= durable);
+            }
+        }
+    }
 }

@@ -1,0 +1,3 @@
+//! Settings, each declared once; what a declaration is says `registry.rs`.
+
+pub mod properties;

@@ -1,3 +1,4 @@
 //! Settings, each declared once; what a declaration is says `registry.rs`.
 
 pub mod properties;
+pub mod registry;

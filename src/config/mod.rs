@@ -1,4 +1,5 @@
 //! Settings, each declared once; what a declaration is says `registry.rs`.
 
+pub mod listeners;
 pub mod properties;
 pub mod registry;

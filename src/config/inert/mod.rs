@@ -3,12 +3,14 @@
 //! ranges) are those of Kafka 4.3.
 
 mod cluster;
+mod groups;
+mod security;
 mod storage;
 
 use super::registry::Key;
 
 /// Every table of this directory.
-pub(super) const TABLES: [&[Key]; 2] = [cluster::CLUSTER, storage::STORAGE];
+pub(super) const TABLES: [&[Key]; 4] = [cluster::CLUSTER, groups::GROUPS, security::SECURITY, storage::STORAGE];
 
 /// Declares settings without a field: `"kafka.name": Kind = "default" [option, option(argument)], "Description.";`
 /// `null` is no default; the options are the methods of [`Key`].

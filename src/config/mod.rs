@@ -1,6 +1,13 @@
 //! Settings, each declared once; what a declaration is says `registry.rs`.
 
+pub mod broker;
 mod inert;
 pub mod listeners;
 pub mod properties;
 pub mod registry;
+pub mod topic;
+
+pub use broker::BrokerConfig;
+pub use listeners::Listener;
+pub use registry::Invalid;
+pub use topic::TopicConfig;

@@ -3,6 +3,7 @@
 pub mod api;
 pub mod broker;
 pub mod config;
+pub mod catalog;
 pub mod log;
 pub mod partition;
 pub mod time;

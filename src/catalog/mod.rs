@@ -3,10 +3,15 @@
 mod ids;
 mod image;
 mod records;
+mod topics;
 
 pub use ids::{FreshIds, id_text, is_reserved, parse_id};
 pub use image::{Configs, Contradiction, DeletedTopic, Image, ProducerIdBlock, Topic};
 pub use records::Record;
+pub use topics::{
+    CONSUMER_OFFSETS, ConfigChange, ConfigRules, MAX_NAME_LENGTH, MAX_PARTITIONS_PER_REQUEST, NewTopic,
+    PRODUCER_ID_BLOCK_SIZE, SHARE_GROUP_STATE, TRANSACTION_STATE, TopicError, check_name, is_internal,
+};
 
 use std::io;
 use std::path::{Path, PathBuf};

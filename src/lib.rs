@@ -4,6 +4,7 @@ pub mod api;
 pub mod broker;
 pub mod config;
 pub mod catalog;
+pub mod connection;
 pub mod log;
 pub mod partition;
 pub mod time;

@@ -151,6 +151,7 @@ async fn until(what: impl Fn() -> bool) {
     .await;
 }
 
+mod by_hand;
 
 #[tokio::test]
 async fn the_table_answers_over_a_socket() {

@@ -3,5 +3,6 @@
 pub mod batch;
 pub mod compression;
 pub mod records;
+pub mod shape;
 pub mod validate;
 pub mod frame;

@@ -1,0 +1,311 @@
+//! The layout of every request that the broker takes, for the [guard](super): field after field in the order of the
+//! wire, with the versions that have it. Kafka's message definitions (`clients/.../common/message/*Request.json`)
+//! say the same in more words. Left out: whether a field may be null, since null only means nothing to walk.
+
+/// One request.
+pub struct Api {
+    /// Its number.
+    pub key: i16,
+    /// The first version.
+    pub lowest: i16,
+    /// The last version that the message decoder knows.
+    pub highest: i16,
+    /// From this version on lengths are compact and structs end in tagged fields (KIP-482).
+    pub flexible_since: i16,
+    /// Its body.
+    pub fields: &'static [Field],
+}
+
+/// One field of a struct.
+#[derive(Clone, Copy)]
+pub struct Field {
+    /// For error texts.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+    /// The first version that has it.
+    pub since: i16,
+    /// The last version that has it.
+    pub until: i16,
+    /// Its number, if it is a tagged field.
+    pub tag: Option<u32>,
+}
+
+/// What a field holds.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// So many bytes.
+    Fixed(usize),
+    /// A string; its length is an int16 or compact.
+    Text,
+    /// Bytes or records; their length is an int32 or compact.
+    Blob,
+    /// An array of something that is no struct.
+    Values(&'static Kind),
+    /// An array of structs.
+    Structs(&'static [Field]),
+    /// A struct.
+    Struct(&'static [Field]),
+    /// A struct behind a byte that says whether it is there.
+    NullableStruct(&'static [Field]),
+}
+
+impl Field {
+    /// Whether this version has the field.
+    pub fn is_in(&self, version: i16) -> bool {
+        (self.since..=self.until).contains(&version)
+    }
+
+    const fn new(name: &'static str, kind: Kind) -> Self {
+        Self { name, kind, since: 0, until: i16::MAX, tag: None }
+    }
+
+    const fn since(self, since: i16) -> Self {
+        Self { since, ..self }
+    }
+
+    const fn until(self, until: i16) -> Self {
+        Self { until, ..self }
+    }
+
+    const fn tagged(self, tag: u32) -> Self {
+        Self { tag: Some(tag), ..self }
+    }
+}
+
+/// The request with this key, if the table has this version of it.
+pub fn find(key: i16, version: i16) -> Option<&'static Api> {
+    APIS.iter().find(|api| api.key == key && (api.lowest..=api.highest).contains(&version))
+}
+
+const fn boolean(name: &'static str) -> Field {
+    Field::new(name, Kind::Fixed(1))
+}
+
+const fn int8(name: &'static str) -> Field {
+    Field::new(name, Kind::Fixed(1))
+}
+
+const fn int16(name: &'static str) -> Field {
+    Field::new(name, Kind::Fixed(2))
+}
+
+const fn int32(name: &'static str) -> Field {
+    Field::new(name, Kind::Fixed(4))
+}
+
+const fn int64(name: &'static str) -> Field {
+    Field::new(name, Kind::Fixed(8))
+}
+
+const fn uuid(name: &'static str) -> Field {
+    Field::new(name, Kind::Fixed(16))
+}
+
+const fn text(name: &'static str) -> Field {
+    Field::new(name, Kind::Text)
+}
+
+const fn blob(name: &'static str) -> Field {
+    Field::new(name, Kind::Blob)
+}
+
+const fn int32s(name: &'static str) -> Field {
+    Field::new(name, Kind::Values(&Kind::Fixed(4)))
+}
+
+const fn texts(name: &'static str) -> Field {
+    Field::new(name, Kind::Values(&Kind::Text))
+}
+
+const fn structs(name: &'static str, fields: &'static [Field]) -> Field {
+    Field::new(name, Kind::Structs(fields))
+}
+
+const fn api(key: i16, lowest: i16, highest: i16, flexible_since: i16, fields: &'static [Field]) -> Api {
+    Api { key, lowest, highest, flexible_since, fields }
+}
+
+/// The header of a request, but for the tagged fields that version 2 has: its text is never compact.
+pub const REQUEST_HEADER: &[Field] =
+    &[int16("api_key"), int16("api_version"), int32("correlation_id"), text("client_id")];
+
+/// API key, lowest and highest version, first flexible version, fields.
+pub const APIS: &[Api] = &[
+    api(0, 3, 13, 9, PRODUCE),
+    api(1, 4, 18, 12, FETCH),
+    api(2, 1, 10, 6, LIST_OFFSETS),
+    api(3, 0, 13, 9, METADATA),
+    api(10, 0, 6, 3, FIND_COORDINATOR),
+    api(18, 0, 4, 3, API_VERSIONS),
+    api(19, 2, 7, 5, CREATE_TOPICS),
+    api(20, 1, 6, 4, DELETE_TOPICS),
+    api(22, 0, 5, 2, INIT_PRODUCER_ID),
+    api(23, 2, 4, 4, OFFSET_FOR_LEADER_EPOCH),
+    api(32, 1, 4, 4, DESCRIBE_CONFIGS),
+    api(33, 0, 2, 2, ALTER_CONFIGS),
+    api(37, 0, 3, 2, CREATE_PARTITIONS),
+    api(44, 0, 1, 1, INCREMENTAL_ALTER_CONFIGS),
+    api(60, 0, 2, 0, DESCRIBE_CLUSTER),
+    api(75, 0, 0, 0, DESCRIBE_TOPIC_PARTITIONS),
+];
+
+const PRODUCE: &[Field] = &[
+    text("transactional_id"),
+    int16("acks"),
+    int32("timeout_ms"),
+    structs(
+        "topic_data",
+        &[
+            text("name").until(12),
+            uuid("topic_id").since(13),
+            structs("partition_data", &[int32("index"), blob("records")]),
+        ],
+    ),
+];
+
+const FETCH: &[Field] = &[
+    text("cluster_id").since(12).tagged(0),
+    int32("replica_id").until(14),
+    Field::new("replica_state", Kind::Struct(&[int32("replica_id"), int64("replica_epoch")])).since(15).tagged(1),
+    int32("max_wait_ms"),
+    int32("min_bytes"),
+    int32("max_bytes"),
+    int8("isolation_level"),
+    int32("session_id").since(7),
+    int32("session_epoch").since(7),
+    structs(
+        "topics",
+        &[
+            text("topic").until(12),
+            uuid("topic_id").since(13),
+            structs(
+                "partitions",
+                &[
+                    int32("partition"),
+                    int32("current_leader_epoch").since(9),
+                    int64("fetch_offset"),
+                    int32("last_fetched_epoch").since(12),
+                    int64("log_start_offset").since(5),
+                    int32("partition_max_bytes"),
+                    uuid("replica_directory_id").since(17).tagged(0),
+                    int64("high_watermark").since(18).tagged(1),
+                ],
+            ),
+        ],
+    ),
+    structs("forgotten_topics_data", &[text("topic").until(12), uuid("topic_id").since(13), int32s("partitions")])
+        .since(7),
+    text("rack_id").since(11),
+];
+
+const LIST_OFFSETS: &[Field] = &[
+    int32("replica_id"),
+    int8("isolation_level").since(2),
+    structs(
+        "topics",
+        &[
+            text("name"),
+            structs(
+                "partitions",
+                &[int32("partition_index"), int32("current_leader_epoch").since(4), int64("timestamp")],
+            ),
+        ],
+    ),
+    int32("timeout_ms").since(10),
+];
+
+const METADATA: &[Field] = &[
+    structs("topics", &[uuid("topic_id").since(10), text("name")]),
+    boolean("allow_auto_topic_creation").since(4),
+    boolean("include_cluster_authorized_operations").since(8).until(10),
+    boolean("include_topic_authorized_operations").since(8),
+];
+
+const FIND_COORDINATOR: &[Field] =
+    &[text("key").until(3), int8("key_type").since(1), texts("coordinator_keys").since(4)];
+
+const API_VERSIONS: &[Field] = &[text("client_software_name").since(3), text("client_software_version").since(3)];
+
+const CREATE_TOPICS: &[Field] = &[
+    structs(
+        "topics",
+        &[
+            text("name"),
+            int32("num_partitions"),
+            int16("replication_factor"),
+            structs("assignments", &[int32("partition_index"), int32s("broker_ids")]),
+            structs("configs", &[text("name"), text("value")]),
+        ],
+    ),
+    int32("timeout_ms"),
+    boolean("validate_only"),
+];
+
+const DELETE_TOPICS: &[Field] = &[
+    structs("topics", &[text("name"), uuid("topic_id")]).since(6),
+    texts("topic_names").until(5),
+    int32("timeout_ms"),
+];
+
+const INIT_PRODUCER_ID: &[Field] = &[
+    text("transactional_id"),
+    int32("transaction_timeout_ms"),
+    int64("producer_id").since(3),
+    int16("producer_epoch").since(3),
+];
+
+const OFFSET_FOR_LEADER_EPOCH: &[Field] = &[
+    int32("replica_id").since(3),
+    structs(
+        "topics",
+        &[
+            text("topic"),
+            structs("partitions", &[int32("partition"), int32("current_leader_epoch"), int32("leader_epoch")]),
+        ],
+    ),
+];
+
+const DESCRIBE_CONFIGS: &[Field] = &[
+    structs("resources", &[int8("resource_type"), text("resource_name"), texts("configuration_keys")]),
+    boolean("include_synonyms"),
+    boolean("include_documentation").since(3),
+];
+
+const ALTER_CONFIGS: &[Field] = &[
+    structs(
+        "resources",
+        &[int8("resource_type"), text("resource_name"), structs("configs", &[text("name"), text("value")])],
+    ),
+    boolean("validate_only"),
+];
+
+const CREATE_PARTITIONS: &[Field] = &[
+    structs("topics", &[text("name"), int32("count"), structs("assignments", &[int32s("broker_ids")])]),
+    int32("timeout_ms"),
+    boolean("validate_only"),
+];
+
+const INCREMENTAL_ALTER_CONFIGS: &[Field] = &[
+    structs(
+        "resources",
+        &[
+            int8("resource_type"),
+            text("resource_name"),
+            structs("configs", &[text("name"), int8("config_operation"), text("value")]),
+        ],
+    ),
+    boolean("validate_only"),
+];
+
+const DESCRIBE_CLUSTER: &[Field] = &[
+    boolean("include_cluster_authorized_operations"),
+    int8("endpoint_type").since(1),
+    boolean("include_fenced_brokers").since(2),
+];
+
+const DESCRIBE_TOPIC_PARTITIONS: &[Field] = &[
+    structs("topics", &[text("name")]),
+    int32("response_partition_limit"),
+    Field::new("cursor", Kind::NullableStruct(&[text("topic_name"), int32("partition_index")])),
+];

@@ -167,6 +167,11 @@ impl BatchHeader {
         self.attributes |= APPEND_TIME;
         self.max_timestamp = now;
     }
+
+    /// Makes the timestamps of the records count again. The CRC covers the bit, so [`checksum`] follows.
+    pub fn clear_append_time(&mut self) {
+        self.attributes &= !APPEND_TIME;
+    }
 }
 
 /// Sequence numbers after `by` more records; they wrap from i32::MAX to 0.

@@ -4,9 +4,9 @@
 //! append) and `LogValidator`; each [`BatchError`] stands for one of Kafka's error codes, which `api/errors` chooses.
 //! Differences, all towards refusing what no client sends: a codec that does not exist and a payload that does not
 //! decompress have errors of their own (Kafka's answer is UNKNOWN_SERVER_ERROR), records must have consecutive
-//! offsets (Kafka stores gaps in plain batches), a client may never set the append-time bit (Kafka clears it on some
-//! topics), a producer id needs an epoch, and a transactional batch needs a producer id. Left out: sequence numbers
-//! and transactions, which need the partition's state; and recompression: every batch keeps its producer's codec.
+//! offsets (Kafka stores gaps in plain batches), a producer id needs an epoch, and a transactional batch needs a
+//! producer id. Left out: sequence numbers and transactions, which need the partition's state; and recompression:
+//! every batch keeps its producer's codec.
 
 use crate::time::Millis;
 use crate::wire::batch::{BatchHeader, CRC_FROM, HEADER_SIZE, HeaderError, LENGTH_PREFIX, checksum};
@@ -224,7 +224,7 @@ pub enum Reason {
         /// The most that is allowed.
         latest: Millis,
     },
-    /// The batch claims to carry the broker's time.
+    /// The topic carries the broker's time, and the batch claims to do so already.
     #[error("a producer should not set the timestamp type to LogAppendTime")]
     AppendTime,
 }
@@ -290,11 +290,22 @@ pub fn validate(bytes: Option<Bytes>, rules: &Rules) -> Result<ValidBatch, Batch
     check_header(&header)?;
     bytes.truncate(size);
     let records = bytes.split_off(HEADER_SIZE);
+    let sent = header;
+    if rules.timestamp_type != TimestampType::LogAppendTime {
+        // As Kafka does it, but before the records are looked at, so that their own times are those that count.
+        header.clear_append_time();
+    }
     let max_timestamp = check_records(&header, &records, rules)?;
     if size > rules.segment_bytes {
         return Err(BatchError::LargerThanSegment { size, segment_bytes: rules.segment_bytes });
     }
-    stamp_time(&mut header, &records, max_timestamp, rules);
+    match rules.timestamp_type {
+        TimestampType::CreateTime { .. } => header.max_timestamp = max_timestamp,
+        TimestampType::LogAppendTime => header.set_append_time(rules.now),
+    }
+    if header != sent {
+        header.crc = checksum(&header.encode(), &records);
+    }
     Ok(ValidBatch { header, records })
 }
 
@@ -423,16 +434,6 @@ fn fault_of(header: &BatchHeader, record: &Record, rules: &Rules) -> Option<Reas
         earliest: rules.now.saturating_sub(before_max_ms),
         latest: rules.now.saturating_add(after_max_ms),
     })
-}
-
-/// Makes the header's maximum timestamp true, as Kafka does, whatever the client wrote there.
-fn stamp_time(header: &mut BatchHeader, records: &[u8], max_timestamp: Millis, rules: &Rules) {
-    match rules.timestamp_type {
-        TimestampType::LogAppendTime => header.set_append_time(rules.now),
-        TimestampType::CreateTime { .. } if header.max_timestamp == max_timestamp => return,
-        TimestampType::CreateTime { .. } => header.max_timestamp = max_timestamp,
-    }
-    header.crc = checksum(&header.encode(), records);
 }
 
 #[cfg(test)]

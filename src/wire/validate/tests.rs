@@ -263,12 +263,20 @@ fn timestamps_lie_within_the_window() {
     assert_eq!(named(outcome), [(0, Reason::NoKey), (1, reason)]);
     let by_broker = Rules { timestamp_type: TimestampType::LogAppendTime, ..rules() };
     check("no window with the broker's clock", at(0), by_broker, "NONE");
-    for rules in [by_broker, rules()] {
-        let claimed = two(|it| it.attributes |= 0x08);
-        let outcome = validate(Some(claimed.into()), &rules);
-        assert_eq!(family(&outcome), late, "append time set by a client");
-        assert_eq!(named(outcome), [(0, Reason::AppendTime), (1, Reason::AppendTime)]);
-    }
+    let outcome = validate(Some(two(|it| it.attributes |= 0x08).into()), &by_broker);
+    assert_eq!(family(&outcome), late, "append time set by a client");
+    assert_eq!(named(outcome), [(0, Reason::AppendTime), (1, Reason::AppendTime)]);
+    let hidden = batch_of(1, 0, &records(&[(0, None)]), |it| (it.attributes, it.max_timestamp) = (0x08, NOW));
+    check("an old record behind an append time", hidden, narrow, late);
+}
+
+#[test]
+fn append_time_from_a_client_does_not_count() {
+    let header = accepted(two(|it| (it.attributes, it.max_timestamp) = (0x08, 77)), &rules());
+    assert!(!header.is_append_time());
+    assert_eq!(header.max_timestamp, 1005);
+    let header = accepted(two(|it| it.attributes = 0x08), &rules());
+    assert!(!header.is_append_time(), "also where nothing else changes");
 }
 
 fn accepted(bytes: Vec<u8>, rules: &Rules) -> BatchHeader {

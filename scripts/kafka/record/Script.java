@@ -1,0 +1,93 @@
+import org.apache.kafka.common.Uuid;
+import org.apache.kafka.common.message.MetadataRequestData;
+import org.apache.kafka.common.message.MetadataRequestData.MetadataRequestTopic;
+import org.apache.kafka.common.message.MetadataResponseData;
+import org.apache.kafka.common.protocol.ApiKeys;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+
+/**
+ * The order of all exchanges: java Script <port> <folder> <name of the broker>. It starts from an empty broker; topics are named after
+ * the version that is under test (plain-v3), so that each version meets the same state as the others did.
+ */
+final class Script {
+    private static final int SETTLED_WITHIN_MS = 10_000;
+    private static final int APPLIED_AFTER_MS = 300;
+
+    final Recorder recorder;
+    private final Map<String, Uuid> ids = new TreeMap<>();
+
+    private Script(Recorder recorder) {
+        this.recorder = recorder;
+    }
+
+    public static void main(String[] arguments) throws Exception {
+        Recorder recorder = new Recorder(Integer.parseInt(arguments[0]), Path.of(arguments[1]));
+        Script script = new Script(recorder);
+        AdminScript admin = new AdminScript(script);
+        DataScript data = new DataScript(script);
+        admin.apiVersions();
+        admin.describeCluster();
+        admin.createTopics();
+        admin.metadata();
+        admin.createPartitions();
+        admin.describeTopicPartitions();
+        admin.configs();
+        data.initProducerId();
+        data.produce();
+        data.listOffsets();
+        data.offsetForLeaderEpoch();
+        data.fetch();
+        data.fetchSessions();
+        admin.deleteTopics();
+        admin.autoCreate();
+        admin.findCoordinator();
+        admin.coordinatorFound();
+        admin.refused();
+        Files.writeString(Path.of(arguments[1], "APIS"), "# The APIs and features of " + arguments[2] + ": key, name, lowest and highest version.\n" + admin.table());
+        recorder.finish(arguments[2]);
+    }
+
+    /** The id of a topic that exists; a zero id for one that does not. */
+    Uuid id(String topic) {
+        return ids.getOrDefault(topic, Uuid.ZERO_UUID);
+    }
+
+    /** Waits until these topics have leaders, and knows their ids from then on. */
+    void settled(String... topics) throws Exception {
+        long deadline = System.currentTimeMillis() + SETTLED_WITHIN_MS;
+        while (!haveLeaders(topics)) {
+            if (System.currentTimeMillis() > deadline) {
+                throw new IOException("no leaders for " + String.join(", ", topics));
+            }
+            Thread.sleep(50);
+        }
+        applied();
+    }
+
+    /** A broker answers a change when the controller has it, and acts on it a moment later. */
+    void applied() throws InterruptedException {
+        Thread.sleep(APPLIED_AFTER_MS);
+    }
+
+    private boolean haveLeaders(String... topics) throws IOException {
+        List<MetadataRequestTopic> wanted = new ArrayList<>();
+        for (String topic : topics) {
+            wanted.add(new MetadataRequestTopic().setName(topic));
+        }
+        MetadataResponseData reply = (MetadataResponseData) recorder.unrecorded(ApiKeys.METADATA, 12,
+            new MetadataRequestData().setTopics(wanted).setAllowAutoTopicCreation(false));
+        boolean all = true;
+        for (MetadataResponseData.MetadataResponseTopic topic : reply.topics()) {
+            ids.put(topic.name(), topic.topicId());
+            all &= topic.errorCode() == 0 && topic.partitions().stream().allMatch(p -> p.errorCode() == 0 && p.leaderId() >= 0);
+        }
+        return all;
+    }
+}

@@ -2,8 +2,8 @@
 
 pub mod api;
 pub mod broker;
-pub mod config;
 pub mod catalog;
+pub mod config;
 pub mod connection;
 pub mod log;
 pub mod partition;

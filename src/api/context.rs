@@ -3,6 +3,7 @@
 //! [`authorize`] and [`throttle`] are called by every handler from the start, so that access control and quotas will
 //! not touch the handlers. Until there are any the answers are yes and zero.
 
+use super::fetch_session::FetchSessions;
 use crate::broker::Broker;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
@@ -60,6 +61,8 @@ impl Peer {
 pub struct Ctx {
     /// The broker that was asked.
     pub broker: Arc<Broker>,
+    /// The fetch sessions of all connections.
+    pub fetch_sessions: Arc<FetchSessions>,
     /// Which API.
     pub api_key: i16,
     /// Which version of it; the reply has the same.

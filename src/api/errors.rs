@@ -4,6 +4,13 @@
 //! Numbers and names are those of Kafka's `Errors`. The default texts of that class are left out: where a reply carries
 //! a message, the handler says what happened.
 
+use crate::broker::{CreateError, PartitionError, ProducerIdError};
+use crate::catalog::{CatalogError, TopicError};
+use crate::log::LogError;
+use crate::partition::producers::SequenceError;
+use crate::partition::{AppendError, FetchError, OpenError};
+use crate::wire::validate::BatchError;
+
 macro_rules! error_codes {
     ($( $variant:ident = $code:literal, $name:literal; )*) => {
         /// An error code of the protocol; [`ErrorCode::None`] is success.
@@ -187,6 +194,116 @@ error_codes! {
     StreamsInvalidTopologyEpoch = 131, "STREAMS_INVALID_TOPOLOGY_EPOCH";
     StreamsTopologyFenced = 132, "STREAMS_TOPOLOGY_FENCED";
     ShareSessionLimitReached = 133, "SHARE_SESSION_LIMIT_REACHED";
+}
+
+impl From<&LogError> for ErrorCode {
+    fn from(error: &LogError) -> Self {
+        match error {
+            LogError::Fenced => ErrorCode::NotLeaderOrFollower,
+            LogError::Storage(_) => ErrorCode::KafkaStorageError,
+        }
+    }
+}
+
+impl From<&PartitionError> for ErrorCode {
+    fn from(error: &PartitionError) -> Self {
+        match error {
+            PartitionError::Unknown => ErrorCode::UnknownTopicOrPartition,
+            PartitionError::Open(OpenError::Log(error)) => error.into(),
+            PartitionError::Open(OpenError::EpochBehind { .. }) => ErrorCode::KafkaStorageError,
+        }
+    }
+}
+
+impl From<&BatchError> for ErrorCode {
+    fn from(error: &BatchError) -> Self {
+        match error {
+            BatchError::Corrupt(_) => ErrorCode::CorruptMessage,
+            BatchError::Invalid(_) | BatchError::InvalidRecords(_) => ErrorCode::InvalidRecord,
+            BatchError::InvalidTimestamps(_) => ErrorCode::InvalidTimestamp,
+            BatchError::TooLarge(_) => ErrorCode::MessageTooLarge,
+            BatchError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
+            BatchError::Codec { .. } => ErrorCode::UnsupportedCompressionType,
+            // Kafka says UNKNOWN_SERVER_ERROR; this one tells the producer what to look at, and is not retried either.
+            BatchError::Undecodable => ErrorCode::InvalidRecord,
+        }
+    }
+}
+
+impl From<&AppendError> for ErrorCode {
+    fn from(error: &AppendError) -> Self {
+        match error {
+            AppendError::Sequence(SequenceError::StaleEpoch { .. }) => ErrorCode::InvalidProducerEpoch,
+            AppendError::Sequence(SequenceError::OutOfOrder { .. }) => ErrorCode::OutOfOrderSequenceNumber,
+            AppendError::Sequence(SequenceError::OutsideTransaction) => ErrorCode::InvalidTxnState,
+            AppendError::Log(error) => error.into(),
+        }
+    }
+}
+
+impl From<&FetchError> for ErrorCode {
+    fn from(error: &FetchError) -> Self {
+        match error {
+            FetchError::OutOfRange => ErrorCode::OffsetOutOfRange,
+            FetchError::FencedLeaderEpoch => ErrorCode::FencedLeaderEpoch,
+            FetchError::UnknownLeaderEpoch => ErrorCode::UnknownLeaderEpoch,
+            // Only where waiting was not allowed; the caller asks again where it is.
+            FetchError::WouldBlock => ErrorCode::KafkaStorageError,
+            FetchError::Log(error) => error.into(),
+        }
+    }
+}
+
+impl From<&TopicError> for ErrorCode {
+    fn from(error: &TopicError) -> Self {
+        match error {
+            TopicError::InvalidName(_) => ErrorCode::InvalidTopicException,
+            TopicError::Exists(_) => ErrorCode::TopicAlreadyExists,
+            TopicError::UnknownName(_) => ErrorCode::UnknownTopicOrPartition,
+            TopicError::UnknownId => ErrorCode::UnknownTopicId,
+            TopicError::InvalidPartitions(_) => ErrorCode::InvalidPartitions,
+            TopicError::InvalidReplicationFactor(_) => ErrorCode::InvalidReplicationFactor,
+            TopicError::InvalidReplicaAssignment(_) => ErrorCode::InvalidReplicaAssignment,
+            TopicError::InvalidConfig(_) => ErrorCode::InvalidConfig,
+            TopicError::InvalidRequest(_) => ErrorCode::InvalidRequest,
+            TopicError::PolicyViolation(_) => ErrorCode::PolicyViolation,
+            TopicError::NoProducerIds | TopicError::Contradiction(_) => ErrorCode::UnknownServerError,
+        }
+    }
+}
+
+impl From<&CatalogError> for ErrorCode {
+    fn from(error: &CatalogError) -> Self {
+        match error {
+            CatalogError::Io { .. } | CatalogError::Failed(_) => ErrorCode::KafkaStorageError,
+            CatalogError::Damaged { .. }
+            | CatalogError::Newer { .. }
+            | CatalogError::Identity { .. }
+            | CatalogError::Orphans { .. }
+            | CatalogError::Contradiction(_)
+            | CatalogError::Unwritable(_) => ErrorCode::UnknownServerError,
+        }
+    }
+}
+
+impl From<&CreateError> for ErrorCode {
+    fn from(error: &CreateError) -> Self {
+        match error {
+            CreateError::Topic(error) => error.into(),
+            CreateError::Catalog(error) => error.into(),
+            CreateError::Gone => ErrorCode::UnknownTopicOrPartition,
+        }
+    }
+}
+
+impl From<&ProducerIdError> for ErrorCode {
+    fn from(error: &ProducerIdError) -> Self {
+        match error {
+            // What Kafka answers while it has no block of ids: clients try again.
+            ProducerIdError::Catalog(_) => ErrorCode::CoordinatorLoadInProgress,
+            ProducerIdError::Topic(error) => error.into(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -20,13 +20,21 @@ pub mod fetch_reply;
 pub mod rope;
 
 mod api_versions;
+mod fetch;
+pub mod fetch_session;
+mod list_offsets;
+mod offset_for_leader_epoch;
+mod produce;
 
 use crate::broker::Broker;
 use crate::wire::frame::{FrameError, HeaderRest, RequestId};
 use bytes::Bytes;
 use context::{Ctx, Peer};
+use fetch_session::FetchSessions;
 use futures_util::future::BoxFuture;
-use kafka_protocol::messages::{ApiKey, ApiVersionsRequest};
+use kafka_protocol::messages::{
+    ApiKey, ApiVersionsRequest, FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest, ProduceRequest,
+};
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Message, Request};
 use rope::{Rope, RopeBuilder};
 use std::future::Future;
@@ -176,7 +184,11 @@ macro_rules! api_table {
 }
 
 api_table! {
+    Produce: ProduceRequest, 3..=13, Pipelined => produce::handle;
+    Fetch: FetchRequest, 4..=18, Serial => fetch::handle;
+    ListOffsets: ListOffsetsRequest, 1..=10, Serial => list_offsets::handle;
     ApiVersions: ApiVersionsRequest, 0..=4, Serial => api_versions::handle;
+    OffsetForLeaderEpoch: OffsetForLeaderEpochRequest, 2..=4, Serial => offset_for_leader_epoch::handle;
 }
 
 const _: () = {
@@ -220,13 +232,14 @@ pub struct ApiCounters {
 #[derive(Debug)]
 pub struct Api {
     broker: Arc<Broker>,
+    fetch_sessions: Arc<FetchSessions>,
     counters: Vec<ApiCounters>,
 }
 
 impl Api {
     /// Answers for this broker.
     pub fn new(broker: Arc<Broker>) -> Self {
-        Api { broker, counters: TABLE.iter().map(|_| ApiCounters::default()).collect() }
+        Api { broker, fetch_sessions: Arc::default(), counters: TABLE.iter().map(|_| ApiCounters::default()).collect() }
     }
 
     /// What was asked so far, row by row.
@@ -237,6 +250,7 @@ impl Api {
     fn context(&self, peer: &Arc<Peer>, id: RequestId, client_id: Option<&[u8]>) -> Arc<Ctx> {
         Arc::new(Ctx {
             broker: self.broker.clone(),
+            fetch_sessions: self.fetch_sessions.clone(),
             api_key: id.api_key,
             version: id.api_version,
             correlation_id: id.correlation_id,

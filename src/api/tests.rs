@@ -13,7 +13,7 @@ fn peer() -> Arc<Peer> {
 }
 
 fn api() -> Api {
-    Api::new(Arc::new(Broker::new()))
+    Api::new(Broker::in_memory(&[]))
 }
 
 fn api_versions_frame(version: i16, name: &str) -> BytesMut {

@@ -14,8 +14,8 @@ pub const FILE: &str = "meta.properties";
 /// Who a broker is told to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// `node.id`.
-    pub node_id: i32,
+    /// `node.id`, where it was given; without it the first start takes 1 and later ones what is stored.
+    pub node_id: Option<i32>,
     /// The cluster id asked for (`CLUSTER_ID`); without it the first start makes one.
     pub cluster_id: Option<String>,
 }
@@ -51,7 +51,7 @@ impl MetaProperties {
             Some(content) => MetaProperties::parse(content).map_err(wrong)?,
             None => MetaProperties {
                 cluster_id: identity.cluster_id.clone().unwrap_or_else(|| id_text(ids.fresh())),
-                node_id: identity.node_id,
+                node_id: identity.node_id.unwrap_or(1),
                 directory_id: None,
             },
         };
@@ -68,10 +68,10 @@ impl MetaProperties {
 
     fn check(&self, identity: &Identity) -> Result<(), String> {
         check_cluster_id(&self.cluster_id)?;
-        if self.node_id != identity.node_id {
+        if let Some(wanted) = identity.node_id.filter(|wanted| *wanted != self.node_id) {
             return Err(format!(
-                "this is the data of node.id {}, but node.id is set to {}: set it back, or use another log.dirs",
-                self.node_id, identity.node_id
+                "this is the data of node.id {}, but node.id is set to {wanted}: set it back, or use another log.dirs",
+                self.node_id
             ));
         }
         match &identity.cluster_id {
@@ -141,7 +141,7 @@ mod tests {
     }
 
     fn identity(node_id: i32, cluster_id: Option<&str>) -> Identity {
-        Identity { node_id, cluster_id: cluster_id.map(String::from) }
+        Identity { node_id: Some(node_id), cluster_id: cluster_id.map(String::from) }
     }
 
     fn open(files: &MemoryFiles, node_id: i32, cluster_id: Option<&str>) -> Result<(MetaProperties, Uuid), String> {

@@ -232,8 +232,8 @@ fn write_anew(files: &dyn Files, path: &Path, image: &Image) -> Result<(Arc<dyn 
 
 fn check_identity(path: &Path, image: &Image, identity: &Identity) -> Result<(), CatalogError> {
     let wrong = |what| Err(CatalogError::Identity { path: path.to_owned(), what });
-    if image.node_id() != identity.node_id {
-        return wrong(format!("this is the catalog of node.id {}, not of {}", image.node_id(), identity.node_id));
+    if let Some(wanted) = identity.node_id.filter(|wanted| *wanted != image.node_id()) {
+        return wrong(format!("this is the catalog of node.id {}, not of {wanted}", image.node_id()));
     }
     match &identity.cluster_id {
         Some(wanted) if wanted != image.cluster_id() => {

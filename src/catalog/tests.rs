@@ -11,7 +11,7 @@ fn no_rules() -> ConfigRules<'static> {
 }
 
 fn identity() -> Identity {
-    Identity { node_id: 1, cluster_id: None }
+    Identity { node_id: Some(1), cluster_id: None }
 }
 
 /// Ids that differ between processes.
@@ -292,7 +292,9 @@ fn the_first_start_makes_an_identity_that_stays() {
     files.remove(&Path::new(DIR).join(META_PROPERTIES)).unwrap();
     let third = open(&files, 3).unwrap().image();
     assert_eq!(third.cluster_id(), first.cluster_id());
-    for wrong in [Identity { node_id: 2, ..identity() }, Identity { cluster_id: Some("other".into()), ..identity() }] {
+    for wrong in
+        [Identity { node_id: Some(2), ..identity() }, Identity { cluster_id: Some("other".into()), ..identity() }]
+    {
         let error = Catalog::open(Arc::new(files.clone()), Path::new(DIR), &wrong, ids(4)).unwrap_err();
         assert!(matches!(error, CatalogError::Identity { .. }), "{error}");
     }

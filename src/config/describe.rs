@@ -4,11 +4,10 @@
 //! starts at the entry with the described name, so a value inherited from another name (segment.ms from
 //! log.roll.hours) has no synonyms and counts as a default. Internal settings are not described.
 
-use indexmap::IndexMap;
-
 use super::broker::{self, BrokerConfig};
 use super::registry::{Invalid, Key, Kind, Scope};
 use super::topic;
+use std::collections::BTreeMap;
 
 /// Where a value comes from. Kafka's `ConfigSource` has more; these are the ones that occur.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +60,7 @@ pub fn describe_broker(config: &BrokerConfig) -> Vec<Described> {
 ///
 /// # Errors
 /// An override that the topic could not have.
-pub fn describe_topic(config: &BrokerConfig, overrides: &IndexMap<String, String>) -> Result<Vec<Described>, Invalid> {
+pub fn describe_topic(config: &BrokerConfig, overrides: &BTreeMap<String, String>) -> Result<Vec<Described>, Invalid> {
     topic::keys()
         .filter(|key| !key.internal)
         .map(|key| {

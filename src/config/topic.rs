@@ -6,8 +6,6 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use indexmap::IndexMap;
-
 use super::broker::BrokerConfig;
 use super::registry::{Invalid, Key, Setting, Valid, hours, list, minutes, ms, same, settings};
 
@@ -131,7 +129,7 @@ impl TopicConfig {
     ///
     /// # Errors
     /// As [`Self::with`].
-    pub fn new(broker: &BrokerConfig, overrides: &IndexMap<String, String>) -> Result<Self, Invalid> {
+    pub fn new(broker: &BrokerConfig, overrides: &BTreeMap<String, String>) -> Result<Self, Invalid> {
         broker.topic_defaults.with(overrides)
     }
 
@@ -139,7 +137,7 @@ impl TopicConfig {
     ///
     /// # Errors
     /// An unknown name, a value out of range, or a rule across settings that is broken.
-    pub fn with(&self, overrides: &IndexMap<String, String>) -> Result<Self, Invalid> {
+    pub fn with(&self, overrides: &BTreeMap<String, String>) -> Result<Self, Invalid> {
         let mut config = self.clone();
         for (name, value) in overrides {
             let printed = checked(name, value)?;
@@ -158,7 +156,7 @@ impl TopicConfig {
     }
 
     /// Overrides that are stored and described without changing anything yet.
-    pub fn not_acting(overrides: &IndexMap<String, String>) -> Vec<&'static str> {
+    pub fn not_acting(overrides: &BTreeMap<String, String>) -> Vec<&'static str> {
         let idle = |name: &str, value: &str| {
             let key = key(name)?;
             (!key.acts_with(&key.check(value).ok()?)).then_some(key.name)

@@ -155,7 +155,7 @@ mod by_hand;
 
 #[tokio::test]
 async fn the_table_answers_over_a_socket() {
-    let mut served = plainly(Arc::new(Api::new(Arc::new(Broker::new())))).await;
+    let mut served = plainly(Arc::new(Api::new(Broker::in_memory(&[])))).await;
     for version in [0i16, 1, 2, 3, 4, 99] {
         let mut body = BytesMut::new();
         body.put_i16(18);

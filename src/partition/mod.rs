@@ -24,7 +24,7 @@ use bytes::Bytes;
 use epochs::Epochs;
 use parking_lot::Mutex;
 use producers::{Producers, SequenceError, Stored, Verdict};
-use state::{PartitionState, producers_of, with_append_time};
+use state::{PartitionState, producers_of};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -37,15 +37,6 @@ pub enum Acks {
     Leader,
     /// When it is published: durable, unless the log is in page-cache mode.
     All,
-}
-
-/// Whose timestamps are stored (`message.timestamp.type`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimestampType {
-    /// The client's.
-    CreateTime,
-    /// The broker's, at the append.
-    LogAppendTime,
 }
 
 /// What a reader wants to see of transactions.
@@ -202,27 +193,13 @@ impl Partition {
 
     /// Appends a client's batch whose fields, CRC and records have been validated. Everything up to the log's queue
     /// happens in this call, in the order of calls; [`Appending::finish`] tells the outcome.
-    pub fn append(
-        &self,
-        header: BatchHeader,
-        records: Bytes,
-        required: Acks,
-        timestamp: TimestampType,
-        now: Millis,
-    ) -> Appending {
-        let header = match timestamp {
-            TimestampType::CreateTime => header,
-            TimestampType::LogAppendTime => with_append_time(header, &records, now),
-        };
+    pub fn append(&self, header: BatchHeader, records: Bytes, required: Acks, now: Millis) -> Appending {
         let staged = self.stage(header, records, now);
         let (outcome, end) = match staged {
             Ok((stored, duplicate)) => {
                 let appended = Appended {
                     base_offset: stored.base_offset,
-                    log_append_time: match timestamp {
-                        TimestampType::CreateTime => -1,
-                        TimestampType::LogAppendTime => stored.timestamp,
-                    },
+                    log_append_time: if header.is_append_time() { stored.timestamp } else { -1 },
                     log_start_offset: -1,
                     duplicate,
                 };

@@ -140,14 +140,6 @@ pub fn producers_of(files: &[StateFile], end: Offset, now: Millis) -> Result<Opt
     outcome
 }
 
-/// The header of a batch that carries the broker's append time, CRC included (`message.timestamp.type`
-/// `LogAppendTime`).
-pub fn with_append_time(mut header: BatchHeader, records: &[u8], now: Millis) -> BatchHeader {
-    header.set_append_time(now);
-    header.crc = checksum(&header.encode(), records);
-    header
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::test_log::batch;
@@ -177,15 +169,6 @@ mod tests {
         assert_eq!(BatchHeader::parse(&stored.head), Ok(stored.header));
         assert_eq!(checksum(&stored.head, &stored.records), stored.header.crc);
         assert_eq!(stored.records, records);
-    }
-
-    #[test]
-    fn append_time_replaces_the_timestamp_under_a_new_crc() {
-        let (header, records) = batch(7, 0, 0, 2);
-        let timed = with_append_time(header, &records, 77_000);
-        assert_eq!((timed.max_timestamp, timed.base_timestamp), (77_000, header.base_timestamp));
-        assert_ne!(timed.crc, header.crc);
-        assert_eq!(checksum(&timed.encode(), &records), timed.crc);
     }
 
     #[test]

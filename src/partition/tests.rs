@@ -25,7 +25,7 @@ fn fast() -> (Arc<TestLog>, Partition) {
 /// Starts the append of `count` records of producer 7.
 fn send(partition: &Partition, sequence: i32, count: i32, required: Acks) -> Appending {
     let (header, records) = batch(7, 0, sequence, count);
-    partition.append(header, records, required, TimestampType::CreateTime, NOW)
+    partition.append(header, records, required, NOW)
 }
 
 /// Appends on a log that publishes at once.
@@ -115,7 +115,7 @@ async fn appends_from_many_threads_keep_their_order() {
             tokio::spawn(async move {
                 for sequence in 0..200 {
                     let (header, records) = batch(producer_id, 0, sequence * 3, 3);
-                    let done = partition.append(header, records.clone(), Acks::All, TimestampType::CreateTime, NOW);
+                    let done = partition.append(header, records.clone(), Acks::All, NOW);
                     let appended = done.finish().await.unwrap();
                     let fetched = partition.fetch(&fetch(appended.base_offset)).unwrap();
                     assert!(text(&fetched).contains(std::str::from_utf8(&records).unwrap()));
@@ -273,11 +273,12 @@ fn an_epoch_is_stored_with_its_first_batch_and_with_no_other() {
 }
 
 #[test]
-fn append_time_is_stamped_and_a_duplicate_gets_the_originals() {
+fn a_duplicate_gets_the_originals_append_time() {
     let (log, partition) = fast();
     let timed = |now| {
-        let (header, records) = batch(7, 0, 0, 2);
-        partition.append(header, records, Acks::All, TimestampType::LogAppendTime, now).finish().now_or_never()
+        let (mut header, records) = batch(7, 0, 0, 2);
+        header.set_append_time(now);
+        partition.append(header, records, Acks::All, now).finish().now_or_never()
     };
     let appended = timed(6_000).unwrap().unwrap();
     assert_eq!((appended.log_append_time, appended.duplicate), (6_000, false));
@@ -440,7 +441,7 @@ proptest! {
                         None => at(partition.close_state().0, false),
                     };
                     let (header, records) = batch(id, 0, sequence, 1);
-                    let done = partition.append(header, records, Acks::All, TimestampType::CreateTime, NOW);
+                    let done = partition.append(header, records, Acks::All, NOW);
                     client.sent = client.sent.max(sequence + 1);
                     waiting.push((id, sequence, expected, Box::pin(done.finish())));
                 }

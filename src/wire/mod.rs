@@ -2,7 +2,7 @@
 
 pub mod batch;
 pub mod compression;
+pub mod frame;
 pub mod records;
 pub mod shape;
 pub mod validate;
-pub mod frame;

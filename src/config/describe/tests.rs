@@ -1,4 +1,5 @@
 use super::*;
+use std::collections::BTreeMap;
 
 fn config(pairs: &[(&str, &str)]) -> BrokerConfig {
     BrokerConfig::from_pairs(pairs.iter().copied()).unwrap()
@@ -148,13 +149,13 @@ fn described_once_each_by_name_and_without_internals() {
     assert!(broker.is_sorted_by(|a, b| a < b));
     assert!(!broker.contains(&"unstable.api.versions.enable"));
     let topic: Vec<_> =
-        describe_topic(&config(&[]), &IndexMap::new()).unwrap().into_iter().map(|one| one.name).collect();
+        describe_topic(&config(&[]), &BTreeMap::new()).unwrap().into_iter().map(|one| one.name).collect();
     assert_eq!(topic.len(), 33);
     assert!(!topic.contains(&"internal.segment.bytes"));
 }
 
 #[test]
 fn a_stored_override_that_is_wrong_is_an_error() {
-    let overrides = IndexMap::from([("segment.bytes".to_string(), "x".to_string())]);
+    let overrides = BTreeMap::from([("segment.bytes".to_string(), "x".to_string())]);
     assert!(describe_topic(&config(&[]), &overrides).is_err());
 }

@@ -1,11 +1,12 @@
 use super::*;
 use crate::config::broker;
+use std::collections::BTreeMap;
 
 fn broker_with(pairs: &[(&str, &str)]) -> BrokerConfig {
     BrokerConfig::from_pairs(pairs.iter().copied()).unwrap()
 }
 
-fn overrides(pairs: &[(&str, &str)]) -> IndexMap<String, String> {
+fn overrides(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
 }
 

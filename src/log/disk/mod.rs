@@ -13,9 +13,9 @@ mod sidecars;
 mod timed;
 mod writer;
 
+pub mod memory;
 #[cfg(test)]
 mod tests;
-pub mod memory;
 
 pub use files::{Entry, File, Files, Open, OsFiles, read_all, replace};
 pub use journal::LogName;

@@ -17,7 +17,8 @@ use super::sidecars::{
     parse_offset_name,
 };
 use super::writer::Checks;
-use crate::log::{EpochStart, LogConfig, Offset, StateFile, Wait};
+use crate::log::{EpochStart, Log, LogConfig, LogError, Offset, Recovered, StateFile, Wait};
+use crate::time;
 use crate::wire::batch::{BatchHeader, CRC_FROM, HEADER_SIZE};
 use std::collections::BTreeMap;
 use std::io;
@@ -25,8 +26,6 @@ use std::path::Path;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Extensions of the state files that a log keeps for its owner.
-const STATES: [&str; 2] = ["producers", "snapshot"];
 /// Batches larger than this are not read into memory by a scan: no client can have sent them.
 const BATCH_MAX: u64 = 1 << 30;
 
@@ -55,9 +54,23 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Gives every batch header from `from` on to `see`, in order.
-    pub fn replay(&self, from: Offset, see: &mut dyn FnMut(&BatchHeader)) -> io::Result<()> {
-        self.log.headers_from(from, see)
+    /// The log, and what its owner builds its state from.
+    pub fn into_recovered(self) -> (Arc<DiskLog>, Recovered) {
+        let (log, replayed) = (self.log.clone(), self.log);
+        let recovered = Recovered {
+            first_batch: log.start(),
+            log_end: self.end,
+            epochs: self.epochs,
+            states: self.states,
+            // When a batch was appended is not known. Now is the time that keeps its producer known for longest.
+            replay: Box::new(move |from, see| {
+                let now = time::wall();
+                replayed.headers_from(from, &mut |header| see(header, now)).map_err(|error| {
+                    LogError::Storage(format!("reading {} failed: {error}", replayed.name().dir()).into())
+                })
+            }),
+        };
+        (log, recovered)
     }
 }
 
@@ -130,7 +143,7 @@ impl<'a> Folder<'a> {
             match parse_offset_name(&entry.name) {
                 Some((base, "log")) => bases.push(base),
                 Some((offset, extension)) => {
-                    if let Some(kind) = STATES.iter().find(|kind| **kind == extension) {
+                    if let Some(kind) = StateFile::EXTENSIONS.iter().find(|kind| **kind == extension) {
                         state_files.entry(offset).or_default().push(kind);
                     }
                 }

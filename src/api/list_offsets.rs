@@ -1,0 +1,97 @@
+//! ListOffsets 1-10 (key 2): the first offset, the last, or the one of a time.
+//!
+//! Timestamps below zero are questions: -1 latest (the high watermark, or the last stable offset for read_committed),
+//! -2 earliest, -3 the record with the largest timestamp (KIP-734), -4 earliest local (the same as earliest: nothing
+//! is tiered), -5 latest tiered (none: -1). An unknown one is UNSUPPORTED_VERSION. A partition named twice is
+//! INVALID_REQUEST, and so is a follower's question.
+//!
+//! Versions: 2 isolation level; 4 leader epochs (KIP-320); 6 flexible; 7 largest timestamp; 8 local; 9 tiered; 10
+//! timeout. Gap: 11 (earliest pending upload, KIP-1023), which the codec does not know.
+//! (`KafkaApis.handleListOffsetRequest`, `ReplicaManager.fetchOffset`, `UnifiedLog.fetchOffsetByTimestamp`.)
+
+use super::context::{Ctx, Operation, Resource, authorize, throttle};
+use super::errors::ErrorCode;
+use crate::log::TimedOffset;
+use crate::partition::{Isolation, OffsetQuery};
+use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
+use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+pub(super) async fn handle(ctx: Arc<Ctx>, request: ListOffsetsRequest) -> ListOffsetsResponse {
+    let isolation = if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted };
+    let is_follower = request.replica_id.0 >= 0;
+    let repeated = repeated(&request);
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for partition in topic.partitions {
+            let index = partition.partition_index;
+            let found = if is_follower || repeated.contains(&(topic.name.to_string(), index)) {
+                Err(ErrorCode::InvalidRequest)
+            } else {
+                look_up(&ctx, &topic.name, partition, isolation).await
+            };
+            partitions.push(answer(found).with_partition_index(index));
+        }
+        topics.push(ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions));
+    }
+    ListOffsetsResponse::default().with_topics(topics).with_throttle_time_ms(throttle(&ctx))
+}
+
+fn repeated(request: &ListOffsetsRequest) -> BTreeSet<(String, i32)> {
+    let mut seen = BTreeSet::new();
+    let mut repeated = BTreeSet::new();
+    for topic in &request.topics {
+        for partition in &topic.partitions {
+            let key = (topic.name.to_string(), partition.partition_index);
+            if !seen.insert(key.clone()) {
+                repeated.insert(key);
+            }
+        }
+    }
+    repeated
+}
+
+fn answer(found: Result<Option<TimedOffset>, ErrorCode>) -> ListOffsetsPartitionResponse {
+    let none = ListOffsetsPartitionResponse::default().with_timestamp(-1).with_offset(-1).with_leader_epoch(-1);
+    match found {
+        Ok(Some(found)) => {
+            none.with_timestamp(found.timestamp).with_offset(found.offset).with_leader_epoch(found.leader_epoch)
+        }
+        Ok(None) => none,
+        Err(code) => none.with_error_code(code.code()),
+    }
+}
+
+async fn look_up(
+    ctx: &Ctx,
+    topic: &str,
+    partition: ListOffsetsPartition,
+    isolation: Isolation,
+) -> Result<Option<TimedOffset>, ErrorCode> {
+    if !authorize(ctx, Operation::Describe, Resource::Topic(topic)) {
+        return Err(ErrorCode::TopicAuthorizationFailed);
+    }
+    let topic = ctx.broker.catalog().image().topic(topic).cloned().ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let served = ctx.broker.partition(&topic, partition.partition_index).map_err(|error| ErrorCode::from(&error))?;
+    let query = match (partition.timestamp, ctx.version) {
+        (-1, _) => OffsetQuery::Latest,
+        (-2, _) | (-4, 8..) => OffsetQuery::Earliest,
+        (-3, 7..) => OffsetQuery::MaxTimestamp,
+        (-5, 9..) => return Ok(None),
+        (0.., _) => OffsetQuery::AtTime(partition.timestamp),
+        _ => return Err(ErrorCode::UnsupportedVersion),
+    };
+    let leader_epoch = (partition.current_leader_epoch >= 0).then_some(partition.current_leader_epoch);
+    let looking = move || served.partition.offset_for(query, isolation, leader_epoch);
+    // Looking for a time reads from the disk; the ends are known.
+    let found = match query {
+        OffsetQuery::Latest | OffsetQuery::Earliest => looking(),
+        OffsetQuery::AtTime(_) | OffsetQuery::MaxTimestamp => {
+            tokio::task::spawn_blocking(looking).await.map_err(|_| ErrorCode::UnknownServerError)?
+        }
+    };
+    found.map_err(|error| ErrorCode::from(&error))
+}

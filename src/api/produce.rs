@@ -1,0 +1,219 @@
+//! Produce 3-13 (key 0): appends batches, one for each partition.
+//!
+//! Everything up to the log's queue happens in the order of a connection's requests; the reply waits for what `acks`
+//! asks: 0 no reply, 1 the write, -1 the high watermark, by default that is the sync. A retry of a batch that is not
+//! durable yet waits for the original. Past `timeout_ms` with acks=-1 the answer is REQUEST_TIMED_OUT; the batch may be
+//! stored all the same. Under acks=0 an error closes the connection. One bad partition does not fail the others.
+//!
+//! Versions: 5 log start offset; 7 zstd; 8 record errors and messages (KIP-467); 9 flexible; 10 leader hints (KIP-951,
+//! never sent: there is one broker); 11, 12 transactions V2 (KIP-890); 13 topic ids (KIP-516).
+//!
+//! Gaps: no transactions yet. A transactional id or batch gets TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which no client
+//! retries, and a message. (`ProduceRequest`, `KafkaApis.handleProduceRequest`, `ReplicaManager.appendRecords`.)
+
+use super::Reply;
+use super::context::{Ctx, Operation, Resource, authorize, throttle};
+use super::errors::ErrorCode;
+use crate::broker::Served;
+use crate::catalog::{Topic, is_internal};
+use crate::config::TopicConfig;
+use crate::partition::{Acks, Appending};
+use crate::time;
+use crate::wire::validate::{self, BatchError, RecordErrors, Rules, TimestampType, ValidBatch};
+use bytes::Bytes;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
+use kafka_protocol::protocol::StrBytes;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Bytes that the records of one batch may decompress to, for each byte that a batch may have. They stream through a
+/// small buffer; this bounds the work that a small request can cause.
+const DECOMPRESSED_RATIO: usize = 1024;
+
+/// The client id of Kafka's own tools, which may write to internal topics.
+const ADMIN_CLIENT: &str = "__admin_client";
+
+const NO_TRANSACTIONS: &str = "Transactions are not supported by this broker yet.";
+
+/// One partition's part of a request.
+enum Part {
+    /// Submitted; the outcome is waited for.
+    Appending(Appending),
+    /// Refused.
+    Refused(Refusal),
+}
+
+/// What is answered for a partition that was refused.
+struct Refusal {
+    code: ErrorCode,
+    message: Option<String>,
+    records: Option<RecordErrors>,
+}
+
+impl Refusal {
+    fn code(code: ErrorCode) -> Self {
+        Self { code, message: None, records: None }
+    }
+
+    fn text(code: ErrorCode, message: impl ToString) -> Self {
+        Self { code, message: Some(message.to_string()), records: None }
+    }
+}
+
+pub(super) fn handle(
+    ctx: Arc<Ctx>,
+    request: ProduceRequest,
+) -> impl Future<Output = Reply<ProduceResponse>> + Send + use<> {
+    // In the order of the requests: nothing in here awaits.
+    let acks = match request.acks {
+        0 => Ok(Acks::None),
+        1 => Ok(Acks::Leader),
+        -1 => Ok(Acks::All),
+        other => Err(Refusal::text(ErrorCode::InvalidRequiredAcks, format!("acks={other} is not one of -1, 0 and 1"))),
+    };
+    let silent = request.acks == 0;
+    let transactional = request.transactional_id.is_some();
+    let deadline = Instant::now() + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let topics: Vec<_> =
+        request.topic_data.into_iter().map(|topic| submit_topic(&ctx, topic, &acks, transactional)).collect();
+    async move {
+        let mut responses = Vec::with_capacity(topics.len());
+        let mut failed = false;
+        for (mut response, parts) in topics {
+            for (index, part) in parts {
+                let answer = outcome(part, deadline).await;
+                failed |= answer.error_code != 0;
+                response.partition_responses.push(answer.with_index(index));
+            }
+            responses.push(response);
+        }
+        match silent {
+            true if failed => Reply::Close,
+            true => Reply::Silent,
+            false => {
+                Reply::Send(ProduceResponse::default().with_responses(responses).with_throttle_time_ms(throttle(&ctx)))
+            }
+        }
+    }
+}
+
+type Parts = Vec<(i32, Part)>;
+
+fn submit_topic(
+    ctx: &Ctx,
+    data: TopicProduceData,
+    acks: &Result<Acks, Refusal>,
+    transactional: bool,
+) -> (TopicProduceResponse, Parts) {
+    let topic = resolve(ctx, &data);
+    let response = TopicProduceResponse::default().with_name(data.name).with_topic_id(data.topic_id);
+    let parts = data.partition_data.into_iter().map(|partition| {
+        let index = partition.index;
+        let refused = |refusal: &Refusal| Refusal::text(refusal.code, refusal.message.clone().unwrap_or_default());
+        let part = match (&topic, acks) {
+            (_, Err(refusal)) => Err(refused(refusal)),
+            (Err(code), _) => Err(Refusal::code(*code)),
+            _ if transactional => Err(no_transactions()),
+            (Ok(topic), Ok(acks)) => submit(ctx, topic, partition, *acks),
+        };
+        (index, part.map_or_else(Part::Refused, Part::Appending))
+    });
+    let parts = parts.collect();
+    (response, parts)
+}
+
+fn no_transactions() -> Refusal {
+    Refusal::text(ErrorCode::TransactionalIdAuthorizationFailed, NO_TRANSACTIONS)
+}
+
+/// The topic that is written to, or what is wrong with it as a whole.
+fn resolve(ctx: &Ctx, data: &TopicProduceData) -> Result<Arc<Topic>, ErrorCode> {
+    let image = ctx.broker.catalog().image();
+    let found = if ctx.version >= 13 { image.topic_by_id(data.topic_id) } else { image.topic(&data.name) };
+    let unknown = if ctx.version >= 13 { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
+    let topic = found.cloned().ok_or(unknown)?;
+    if !authorize(ctx, Operation::Write, Resource::Topic(&topic.name)) {
+        return Err(ErrorCode::TopicAuthorizationFailed);
+    }
+    if is_internal(&topic.name) && ctx.client_id.as_deref() != Some(ADMIN_CLIENT) {
+        return Err(ErrorCode::InvalidTopicException);
+    }
+    Ok(topic)
+}
+
+/// Validates and submits one batch.
+fn submit(ctx: &Ctx, topic: &Topic, data: PartitionProduceData, acks: Acks) -> Result<Appending, Refusal> {
+    let served: Arc<Served> =
+        ctx.broker.partition(topic, data.index).map_err(|error| Refusal::text(ErrorCode::from(&error), error))?;
+    let now = time::wall();
+    let settings = served.settings();
+    let batch = validated(data.records, &rules(ctx.version, &settings, now))?;
+    if batch.header.is_transactional() {
+        return Err(no_transactions());
+    }
+    Ok(served.partition.append(batch.header, batch.records, acks, now))
+}
+
+fn validated(records: Option<Bytes>, rules: &Rules) -> Result<ValidBatch, Refusal> {
+    validate::validate(records, rules).map_err(|error| Refusal {
+        code: ErrorCode::from(&error),
+        message: Some(error.to_string()),
+        records: match error {
+            BatchError::InvalidRecords(records) | BatchError::InvalidTimestamps(records) => Some(records),
+            _ => None,
+        },
+    })
+}
+
+fn rules(api_version: i16, settings: &TopicConfig, now: time::Millis) -> Rules {
+    let max_message_bytes = usize::try_from(settings.max_message_bytes).unwrap_or(0);
+    Rules {
+        api_version,
+        max_message_bytes,
+        segment_bytes: usize::try_from(settings.segment_size()).unwrap_or(0),
+        compacted: settings.is_compacted(),
+        timestamp_type: if settings.is_log_append_time() {
+            TimestampType::LogAppendTime
+        } else {
+            TimestampType::CreateTime {
+                before_max_ms: settings.message_timestamp_before_max_ms,
+                after_max_ms: settings.message_timestamp_after_max_ms,
+            }
+        },
+        now,
+        decompressed_limit: max_message_bytes.saturating_mul(DECOMPRESSED_RATIO),
+    }
+}
+
+async fn outcome(part: Part, deadline: Instant) -> PartitionProduceResponse {
+    let response = PartitionProduceResponse::default().with_base_offset(-1).with_log_append_time_ms(-1);
+    let refusal = match part {
+        Part::Refused(refusal) => refusal,
+        Part::Appending(appending) => match tokio::time::timeout_at(deadline, appending.finish()).await {
+            Ok(Ok(appended)) => {
+                return response
+                    .with_base_offset(appended.base_offset)
+                    .with_log_append_time_ms(appended.log_append_time)
+                    .with_log_start_offset(appended.log_start_offset);
+            }
+            Ok(Err(error)) => Refusal::text(ErrorCode::from(&error), error),
+            Err(_elapsed) => Refusal::code(ErrorCode::RequestTimedOut),
+        },
+    };
+    let records = refusal.records.iter().flat_map(|errors| &errors.named).map(|record| {
+        BatchIndexAndErrorMessage::default()
+            .with_batch_index(record.index)
+            .with_batch_index_error_message(Some(StrBytes::from(record.reason.to_string())))
+    });
+    response
+        .with_error_code(refusal.code.code())
+        .with_log_start_offset(-1)
+        .with_record_errors(records.collect())
+        .with_error_message(refusal.message.map(StrBytes::from))
+}

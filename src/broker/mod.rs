@@ -1,0 +1,242 @@
+//! The handles that a request needs.
+
+mod partitions;
+mod producer_ids;
+
+pub use partitions::{Partitions, Served, waiting};
+pub use producer_ids::{ProducerIdError, ProducerIds};
+
+use crate::catalog::{
+    Catalog, CatalogError, ConfigRules, Configs, FreshIds, Identity, Image, NewTopic, Topic, TopicError,
+};
+use crate::config::describe::describe_topic;
+use crate::config::registry::Kind;
+use crate::config::{BrokerConfig, TopicConfig};
+use crate::log::LogError;
+use crate::log::disk::{Disk, DiskOptions, DiskThreads, Files, Known};
+use crate::partition::OpenError;
+use parking_lot::Mutex;
+use std::io;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A broker: what exists, what it leads, and its settings.
+pub struct Broker {
+    config: BrokerConfig,
+    catalog: Catalog,
+    partitions: Partitions,
+    producer_ids: ProducerIds,
+    threads: Mutex<Option<DiskThreads>>,
+}
+
+/// Why a broker does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The catalog cannot be opened.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The logs cannot be opened.
+    #[error("{0}: {1}")]
+    Logs(String, io::Error),
+    /// Another process has the directory.
+    #[error("{0} is in use by another process")]
+    InUse(String),
+}
+
+/// Why a partition is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PartitionError {
+    /// The topic has no such partition.
+    #[error("no such partition")]
+    Unknown,
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+/// The features that the cluster has agreed on (KIP-584).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FinalizedFeatures {
+    /// Rises with every change; -1 when not known.
+    pub epoch: i64,
+    /// Name and level of each.
+    pub levels: Vec<(&'static str, i16)>,
+}
+
+impl Broker {
+    /// Opens the data directory of `config`, makes it at the first start, recovers it after a stop that was not clean,
+    /// and starts the threads of the log. Waits for the disk.
+    pub fn open(files: Arc<dyn Files>, mut config: BrokerConfig, open_files: usize) -> Result<Arc<Self>, StartError> {
+        let dir = config.data_dir().to_owned();
+        let identity = Identity {
+            cluster_id: config.cluster_id.clone(),
+            node_id: config.is_given("node.id").then_some(config.node_id),
+        };
+        let catalog = Catalog::open(files.clone(), &dir, &identity, FreshIds::random())?;
+        let image = catalog.image();
+        config.adopt_node_id(image.node_id());
+        let census =
+            |name: &str, partition: i32, stored: Option<Uuid>| census(&config, &image, name, partition, stored);
+        let disk = Disk::open(files, &dir, DiskOptions { open_files, ..DiskOptions::default() }, &census)
+            .map_err(|error| StartError::Logs(dir.display().to_string(), error))?;
+        forget_deleted(&catalog)?;
+        let threads = disk.start().map_err(|error| StartError::Logs("threads".into(), error))?;
+        let partitions = Partitions::new(disk, image.boot_epoch());
+        let threads = Mutex::new(Some(threads));
+        Ok(Arc::new(Self { config, catalog, partitions, producer_ids: ProducerIds::default(), threads }))
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &BrokerConfig {
+        &self.config
+    }
+
+    /// What exists.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// What this broker leads.
+    pub fn partitions(&self) -> &Partitions {
+        &self.partitions
+    }
+
+    /// Producer ids not handed out before.
+    pub fn producer_ids(&self) -> &ProducerIds {
+        &self.producer_ids
+    }
+
+    /// This broker's id.
+    pub fn node_id(&self) -> i32 {
+        self.config.node_id
+    }
+
+    /// The features that clients may rely on: none yet.
+    pub fn finalized_features(&self) -> FinalizedFeatures {
+        FinalizedFeatures::default()
+    }
+
+    /// A partition of a topic.
+    pub fn partition(&self, topic: &Topic, partition: i32) -> Result<Arc<Served>, PartitionError> {
+        if !(0..topic.partitions).contains(&partition) {
+            return Err(PartitionError::Unknown);
+        }
+        Ok(self.partitions.get(topic, partition, || topic_settings(&self.config, topic))?)
+    }
+
+    /// The settings of a topic in force.
+    pub fn topic_settings(&self, topic: &Topic) -> TopicConfig {
+        topic_settings(&self.config, topic)
+    }
+
+    /// Hands over what the catalog has to know of topic settings.
+    pub fn with_config_rules<T>(&self, f: impl FnOnce(ConfigRules<'_>) -> T) -> T {
+        let list_default = |name: &str| {
+            let described = describe_topic(&self.config, &Configs::new()).unwrap_or_default();
+            let list = described.into_iter().find(|it| it.name == name && it.config_type == Kind::List)?;
+            Some(list.value.unwrap_or_default())
+        };
+        let check = |configs: &Configs| match TopicConfig::new(&self.config, configs) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        };
+        f(ConfigRules { list_default: &list_default, check: &check })
+    }
+
+    /// Makes a topic with the defaults, as the first use of its name does. Waits for the disk.
+    pub fn create_on_first_use(&self, name: &str) -> Result<Arc<Topic>, CreateError> {
+        let new = NewTopic::with_defaults(name);
+        let (created, image) = self.with_config_rules(|rules| {
+            self.catalog.update(|draft| draft.create_topic(&new, self.config.num_partitions, rules))
+        })?;
+        match created {
+            Err(TopicError::Exists(_)) => image.topic(name).cloned().ok_or(CreateError::Gone),
+            created => Ok(created?),
+        }
+    }
+
+    /// Removes what is left of a topic that the catalog has deleted. Waits for the disk.
+    pub fn remove_topic(&self, topic: &Topic) -> Result<(), RemoveError> {
+        self.partitions.delete(topic)?;
+        let (removed, _) = self.catalog.update(|draft| draft.folders_removed(topic.id))?;
+        Ok(removed.map_err(CatalogError::from)?)
+    }
+
+    /// A clean stop. No request may be running. Waits for the disk.
+    pub fn stop(&self) -> Result<(), LogError> {
+        match self.threads.lock().take() {
+            Some(threads) => self.partitions.stop(threads),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker").field("node_id", &self.config.node_id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+impl Broker {
+    /// A broker in memory, with these settings.
+    pub fn in_memory(settings: &[(&str, &str)]) -> Arc<Self> {
+        let config = BrokerConfig::from_pairs(settings.iter().copied()).unwrap();
+        Self::open(Arc::new(crate::log::disk::memory::MemoryFiles::new()), config, 64).unwrap()
+    }
+}
+
+/// Why a topic was not made at its first use.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// It may not be made.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    /// The catalog cannot be written.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// Somebody else made it, and it was deleted at once.
+    #[error("the topic was deleted")]
+    Gone,
+}
+
+/// Why a deleted topic's folders are still there.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] io::Error),
+    /// The catalog.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+/// What a partition's folder is, by the catalog.
+fn census(config: &BrokerConfig, image: &Image, name: &str, partition: i32, stored: Option<Uuid>) -> Known {
+    let by_id = stored.and_then(|id| image.topic_by_id(id));
+    // A folder whose topic id was lost with the power belongs to the topic of its name: a deleted topic's folder is
+    // renamed durably before the name can be used again.
+    let topic = by_id.or_else(|| if stored.is_none() { image.topic(name) } else { None });
+    match topic {
+        Some(topic) if *topic.name == *name && partition < topic.partitions => {
+            Known::Exists(topic.id, partitions::log_config(&topic_settings(config, topic)))
+        }
+        _ if stored.is_some_and(|id| image.deleted().any(|deleted| deleted.id == id)) => Known::Deleted,
+        _ => Known::Unknown,
+    }
+}
+
+/// The folders of all deleted topics are gone when the disk has been opened.
+fn forget_deleted(catalog: &Catalog) -> Result<(), CatalogError> {
+    let deleted: Vec<Uuid> = catalog.image().deleted().map(|topic| topic.id).collect();
+    let (forgotten, _) = catalog.update(|draft| deleted.iter().try_for_each(|id| draft.folders_removed(*id)))?;
+    Ok(forgotten?)
+}
+
+fn topic_settings(config: &BrokerConfig, topic: &Topic) -> TopicConfig {
+    TopicConfig::new(config, &topic.configs).unwrap_or_else(|error| {
+        // What was stored was valid then. A setting of the broker's may have changed beside it.
+        tracing::warn!(topic = %topic.name, %error, "the topic's settings are not valid any more; using the defaults");
+        config.topic_defaults.clone()
+    })
+}

@@ -120,7 +120,7 @@ fn what_does_not_act() {
         ("segment.bytes", "1048576"),
         ("compression.type", "gzip"),
     ]);
-    assert_eq!(TopicConfig::not_acting(&given), ["retention.ms", "cleanup.policy", "compression.type"]);
+    assert_eq!(TopicConfig::not_acting(&given), ["cleanup.policy", "compression.type", "retention.ms"]);
     assert!(TopicConfig::not_acting(&overrides(&[("compression.type", "producer")])).is_empty());
 }
 

@@ -7,5 +7,6 @@ pub mod config;
 pub mod connection;
 pub mod log;
 pub mod partition;
+pub mod server;
 pub mod time;
 pub mod wire;

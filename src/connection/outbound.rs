@@ -163,8 +163,14 @@ impl Outbound {
 
 /// All of the chunk, or an error: the length of the reply is promised already.
 fn read_chunk(file: &dyn File, chunk: &mut [u8], position: u64, wait: Wait) -> io::Result<()> {
-    match file.read_at(chunk, position, wait)? {
-        read if read == chunk.len() => Ok(()),
-        _ => Err(io::ErrorKind::UnexpectedEof.into()),
-    }
+    let read = match file.read_at(chunk, position, wait) {
+        Ok(read) if read == chunk.len() => Ok(()),
+        Ok(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Err(error) => Err(error),
+    };
+    read.inspect_err(|error: &io::Error| {
+        if error.kind() != io::ErrorKind::WouldBlock {
+            tracing::warn!(?file, position, %error, "a reply could not be read from its file; its connection is closed");
+        }
+    })
 }

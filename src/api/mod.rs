@@ -28,6 +28,7 @@ mod produce;
 
 use crate::broker::Broker;
 use crate::wire::frame::{FrameError, HeaderRest, RequestId};
+use crate::wire::shape;
 use bytes::Bytes;
 use context::{Ctx, Peer};
 use fetch_session::FetchSessions;
@@ -40,6 +41,11 @@ use rope::{Rope, RopeBuilder};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Memory that a decoded request may take: this, and so many bytes for each byte of its body. Without a bound a byte of
+/// an array's count and a few of its elements become a hundred and more.
+const DECODED_FREE_BYTES: usize = 1 << 20;
+const DECODED_RATIO: usize = 16;
 
 /// When a request may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -314,9 +320,12 @@ fn unsupported(row: &'static ApiRow, id: RequestId) -> Result<Pending, Fatal> {
 }
 
 /// Stands between the bytes of a client and the codec, which trusts the counts that it reads.
-fn guard(_row: &ApiRow, _version: i16, _body: &[u8]) -> Result<(), Fatal> {
-    // INTEGRATION: wire::shape::check(row.key, version, body, budget), its error as Fatal::Malformed.
-    Ok(())
+fn guard(row: &ApiRow, version: i16, body: &[u8]) -> Result<(), Fatal> {
+    let budget = DECODED_FREE_BYTES.saturating_add(body.len().saturating_mul(DECODED_RATIO));
+    match shape::check(row.key, version, body, budget) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Fatal::Malformed { api: row.name, version, reason: error.to_string().into() }),
+    }
 }
 
 fn run<Q, F>(

@@ -1,4 +1,30 @@
-//! Ottla: a message broker that speaks Apache Kafka's binary protocol.
+//! Ottla: a message broker that speaks Apache Kafka's binary protocol, so that every Kafka client and tool works with it.
+//!
+//! # The tour
+//!
+//! A **Produce** request, file by file: [`connection`] reads a frame, within limits; [`wire::frame`] its header;
+//! [`wire::shape`] refuses counts that lie; [`api`] finds the row, checks the version, decodes; `api/produce` resolves
+//! each partition; [`wire::validate`] checks the batch before any lock; [`partition`] decides under its lock
+//! (sequence, offset), applies, and hands the batch to the log; [`log::disk`] groups what came meanwhile into one
+//! round: write, one sync, publish. Waiters wake, replies leave in the order of the requests. Everything up to the
+//! log's queue runs in the order of a connection's requests; the rest is a future.
+//!
+//! A **Fetch** takes the same way down to `api/fetch`, which reads each partition: [`partition`] checks the range,
+//! [`log`] finds whole batches by index, and their place in the file goes to the connection, which sends them from
+//! there. With too little to send it waits on all its partitions at once ([`log::Waiter`]).
+//!
+//! Three ideas carry the rest. *Decide, apply, ship*: pure state machines decide, `apply` is the only mutator and also
+//! the way of recovery, the shell around them ships bytes and wakes waiters. *Stage, durable, publish*: the log's end
+//! and the high watermark are two numbers, and nobody sees what is not published. *Drop and reopen*: nothing is rolled
+//! back; what failed is opened again from what is durable.
+//!
+//! # Who may use whom
+//!
+//! `main > server > connection > api > broker > catalog > partition > log > wire > time`, from left to right and never
+//! back; `config` may be used from `partition` upwards. Kafka's message types stay in [`api`] and [`connection`]. A test
+//! below keeps it so.
+//!
+//! Read in this order: [`api`], [`partition`], [`log`], [`log::disk`], then what they use.
 
 pub mod api;
 pub mod broker;
@@ -10,3 +36,6 @@ pub mod partition;
 pub mod server;
 pub mod time;
 pub mod wire;
+
+#[cfg(test)]
+mod arrows;

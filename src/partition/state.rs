@@ -9,7 +9,7 @@ use super::epochs::Epochs;
 use super::producers::{Producers, SequenceError, StateError, Verdict};
 use crate::log::{EpochStart, Offset, StateFile};
 use crate::time::Millis;
-use crate::wire::batch::{BatchHeader, StoredBatch, checksum};
+use crate::wire::batch::{BatchHeader, StoredBatch};
 use bytes::Bytes;
 
 /// Kafka 4.5's rule that a partition which never held a record takes only sequence 0 from an idempotent producer
@@ -144,6 +144,7 @@ pub fn producers_of(files: &[StateFile], end: Offset, now: Millis) -> Result<Opt
 mod tests {
     use super::super::test_log::batch;
     use super::*;
+    use crate::wire::batch::checksum;
 
     fn leading(epoch: i32) -> PartitionState {
         let mut state = PartitionState::new(0, Producers::default(), Epochs::default());

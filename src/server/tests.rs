@@ -76,7 +76,7 @@ async fn is_answered(client: &mut TcpStream) -> bool {
 
 #[tokio::test]
 async fn localhost_is_one_port_on_both_loopback_addresses() {
-    let running = run("localhost", Arc::new(Api::new(Arc::new(Broker::new()))), ServerLimits::default());
+    let running = run("localhost", Arc::new(Api::new(Broker::in_memory(&[]))), ServerLimits::default());
     let port = running.addresses[0].port();
     assert!(running.addresses.iter().all(|address| address.ip().is_loopback() && address.port() == port));
     let has_v6 = StdListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();

@@ -46,10 +46,11 @@ free_port() {
 }
 
 # start_broker [key=value ...] starts on WORK/broker, or again on what is there; the settings are Kafka's, for either broker.
+# It is ended with the script that started it, unless that has a trap of its own, which then calls end_broker.
 start_broker() {
   BROKER_PORT=${BROKER_PORT:-$(free_port)}
   BOOTSTRAP=127.0.0.1:$BROKER_PORT
-  trap end_broker EXIT
+  [ -n "$(trap -p EXIT)" ] || trap end_broker EXIT
   case $AGAINST in
     ottla) start_ottla "$@" ;;
     kafka) DATA=$WORK/broker/data; BROKER_PID=$("$SCRIPTS/kafka/broker" start "$WORK/broker" "$BROKER_PORT" "$@") || exit 1 ;;

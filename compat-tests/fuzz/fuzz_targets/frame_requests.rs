@@ -1,0 +1,4 @@
+//! See `frame_requests` in the library.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ottla_fuzz::frame_requests(data));

@@ -39,3 +39,5 @@ pub mod wire;
 
 #[cfg(test)]
 mod arrows;
+#[cfg(test)]
+mod readme;

@@ -20,6 +20,9 @@ use std::io;
 use std::sync::Arc;
 use uuid::Uuid;
 
+#[cfg(test)]
+mod tests;
+
 /// A broker: what exists, what it leads, and its settings.
 pub struct Broker {
     config: BrokerConfig,
@@ -121,7 +124,7 @@ impl Broker {
         if !(0..topic.partitions).contains(&partition) {
             return Err(PartitionError::Unknown);
         }
-        Ok(self.partitions.get(topic, partition, || topic_settings(&self.config, topic))?)
+        Ok(self.partitions.get(topic, partition, &self.catalog, &self.config)?)
     }
 
     /// The settings of a topic in force.

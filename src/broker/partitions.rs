@@ -2,8 +2,9 @@
 //!
 //! A partition whose log failed is opened again from what is durable, the next time that somebody asks for it.
 
-use crate::catalog::Topic;
-use crate::config::TopicConfig;
+use super::topic_settings;
+use crate::catalog::{Catalog, Topic};
+use crate::config::{BrokerConfig, TopicConfig};
 use crate::log::disk::{Disk, DiskLog, DiskThreads, LogName};
 use crate::log::{Flush, LogConfig, LogError, StateFile};
 use crate::partition::{OpenError, Partition};
@@ -55,7 +56,6 @@ enum State {
         error: OpenError,
         at: Millis,
     },
-    Deleted,
 }
 
 impl Partitions {
@@ -74,13 +74,14 @@ impl Partitions {
         &self.disk
     }
 
-    /// A partition of a topic that exists, opened if it is not open. `settings` gives the topic's settings then.
-    /// Waits for the disk where it has to be opened; from a runtime's worker the worker is replaced meanwhile.
+    /// A partition of a topic that exists, opened if it is not open. Waits for the disk then; a runtime's worker is
+    /// replaced meanwhile.
     pub fn get(
         &self,
         topic: &Topic,
         partition: i32,
-        settings: impl FnOnce() -> TopicConfig,
+        catalog: &Catalog,
+        config: &BrokerConfig,
     ) -> Result<Arc<Served>, OpenError> {
         let slot = self.slot(topic.id, partition);
         if let Some(state) = slot.state.try_lock()
@@ -89,7 +90,7 @@ impl Partitions {
         {
             return Ok(served.clone());
         }
-        waiting(|| self.open(&slot, topic, partition, settings))
+        waiting(|| self.open(&slot, topic, partition, catalog, config))
     }
 
     fn open(
@@ -97,7 +98,8 @@ impl Partitions {
         slot: &Slot,
         topic: &Topic,
         partition: i32,
-        settings: impl FnOnce() -> TopicConfig,
+        catalog: &Catalog,
+        config: &BrokerConfig,
     ) -> Result<Arc<Served>, OpenError> {
         let mut state = slot.state.lock();
         let again = match &*state {
@@ -110,11 +112,16 @@ impl Partitions {
             },
             State::Failed { error, at } if time::monotonic() - at < RETRY_MS => return Err(error.clone()),
             State::Failed { .. } => true,
-            State::Deleted => return Err(LogError::Storage("the topic was deleted".into()).into()),
             State::Closed => false,
         };
         let name = LogName { topic: topic.name.to_string(), topic_id: topic.id, partition };
-        match self.open_partition(&name, settings(), again) {
+        // Requests may come late, with a topic that was deleted since. Its settings are read under this lock, so that a
+        // change made meanwhile is either seen here or finds the partition open.
+        let Some(topic) = catalog.image().topic_by_id(topic.id).cloned() else {
+            return Err(LogError::Storage("the topic was deleted".into()).into());
+        };
+        let gone = |id: Uuid| catalog.image().topic_by_id(id).is_none();
+        match self.open_partition(&name, topic_settings(config, &topic), again, &gone) {
             Ok(served) => {
                 let served = Arc::new(served);
                 *state = State::Open(served.clone());
@@ -128,10 +135,16 @@ impl Partitions {
         }
     }
 
-    fn open_partition(&self, name: &LogName, settings: TopicConfig, again: bool) -> Result<Served, OpenError> {
+    fn open_partition(
+        &self,
+        name: &LogName,
+        settings: TopicConfig,
+        again: bool,
+        gone: &dyn Fn(Uuid) -> bool,
+    ) -> Result<Served, OpenError> {
         let opened = self
             .disk
-            .open_log(name, log_config(&settings), again)
+            .open_log(name, log_config(&settings), again, gone)
             .map_err(|error| LogError::Storage(format!("{}: {error}", name.dir()).into()))?;
         let (log, recovered) = opened.into_recovered();
         let partition = Partition::open(log.clone(), recovered, self.leader_epoch, time::wall())?;
@@ -150,7 +163,7 @@ impl Partitions {
     pub fn delete(&self, topic: &Topic) -> std::io::Result<()> {
         for partition in 0..topic.partitions {
             let slot = self.slot(topic.id, partition);
-            let previous = std::mem::replace(&mut *slot.state.lock(), State::Deleted);
+            let previous = std::mem::take(&mut *slot.state.lock());
             let name = LogName { topic: topic.name.to_string(), topic_id: topic.id, partition };
             let log = match &previous {
                 State::Open(served) => {

@@ -109,7 +109,7 @@ fn fill(log: &DiskLog, disk: &Disk, count: usize) -> Vec<Offset> {
 fn what_is_published_is_read_back_from_every_offset_and_size() {
     let dir = tempfile::tempdir().unwrap();
     let disk = disk(dir.path(), Checks::default());
-    let log = disk.open_log(&name("t"), CONFIG, false).unwrap().log;
+    let log = disk.open_log(&name("t"), CONFIG, false, &|_| false).unwrap().log;
     let bases = fill(&log, &disk, 60);
     let end = log.progress().published();
     for from in 0..end {
@@ -128,7 +128,7 @@ fn what_is_published_is_read_back_from_every_offset_and_size() {
 fn nothing_beyond_the_given_end_is_shown() {
     let dir = tempfile::tempdir().unwrap();
     let disk = disk(dir.path(), Checks::default());
-    let log = disk.open_log(&name("t"), CONFIG, false).unwrap().log;
+    let log = disk.open_log(&name("t"), CONFIG, false, &|_| false).unwrap().log;
     let bases = fill(&log, &disk, 40);
     for below in bases {
         for from in [0, below / 2, (below - 1).max(0)] {
@@ -150,7 +150,7 @@ fn nothing_beyond_the_given_end_is_shown() {
 fn a_clean_stop_leaves_kafkas_files_and_is_believed() {
     let dir = tempfile::tempdir().unwrap();
     let first = disk(dir.path(), Checks::default());
-    let log = first.open_log(&name("t"), CONFIG, false).unwrap().log;
+    let log = first.open_log(&name("t"), CONFIG, false, &|_| false).unwrap().log;
     let bases = fill(&log, &first, 50);
     let states = vec![StateFile { extension: "producers", bytes: b"at the end".to_vec() }];
     first.close([(log.clone(), states.clone())].into_iter()).unwrap();
@@ -160,7 +160,7 @@ fn a_clean_stop_leaves_kafkas_files_and_is_believed() {
 
     let second = disk(dir.path(), Checks::default());
     assert!(!dir.path().join(".kafka_cleanshutdown").exists(), "a crash from here on is not clean");
-    let opened = second.open_log(&name("t"), CONFIG, false).unwrap();
+    let opened = second.open_log(&name("t"), CONFIG, false, &|_| false).unwrap();
     assert_eq!((opened.end, opened.truncated_bytes), (log.progress().written(), 0));
     assert_eq!(opened.states[0], (opened.end, states));
     let rolled = &opened.states[1];
@@ -176,7 +176,7 @@ fn every_cut_of_the_tail_ends_at_the_last_whole_batch() {
     let path = dir.path().join("t-0/00000000000000000000.log");
     let config = LogConfig { segment_bytes: 1 << 20, ..CONFIG };
     let before = disk(dir.path(), Checks::default());
-    let log = before.open_log(&name("t"), config, false).unwrap().log;
+    let log = before.open_log(&name("t"), config, false, &|_| false).unwrap().log;
     let bases = fill(&log, &before, 8);
     let end = log.progress().written();
     let whole = std::fs::read(&path).unwrap();
@@ -199,7 +199,7 @@ fn every_cut_of_the_tail_ends_at_the_last_whole_batch() {
         let expected =
             if tail.len() >= whole.len() { end } else { starts.iter().rfind(|(at, _)| *at <= tail.len()).unwrap().1 };
         let again = disk(dir.path(), Checks { replay_journal: false, ..Checks::default() });
-        let opened = again.open_log(&name("t"), config, false).unwrap();
+        let opened = again.open_log(&name("t"), config, false, &|_| false).unwrap();
         assert_eq!(opened.end, expected, "{} bytes of {}", tail.len(), whole.len());
         read_all_from(&*opened.log, 0, 1000);
         drop((opened, again));
@@ -211,7 +211,7 @@ fn every_cut_of_the_tail_ends_at_the_last_whole_batch() {
 fn a_bit_flipped_anywhere_above_the_recovery_point_is_cut_there() {
     let dir = tempfile::tempdir().unwrap();
     let before = disk(dir.path(), Checks::default());
-    let log = before.open_log(&name("t"), CONFIG, false).unwrap().log;
+    let log = before.open_log(&name("t"), CONFIG, false, &|_| false).unwrap().log;
     fill(&log, &before, 14);
     let path = dir.path().join("t-0/00000000000000000000.log");
     let whole = std::fs::read(&path).unwrap();
@@ -235,7 +235,7 @@ fn a_bit_flipped_anywhere_above_the_recovery_point_is_cut_there() {
         flipped[at] ^= 0x10;
         std::fs::write(root.join("t-0/00000000000000000000.log"), &flipped).unwrap();
         let again = disk(&root, Checks::default());
-        let opened = again.open_log(&name("t"), CONFIG, false).unwrap();
+        let opened = again.open_log(&name("t"), CONFIG, false, &|_| false).unwrap();
         assert_eq!(opened.end, BatchHeader::parse(&whole[position..]).unwrap().base_offset, "flip at {at}");
         let aside = std::fs::read_dir(root.join("t-0"))
             .unwrap()
@@ -248,7 +248,7 @@ fn a_bit_flipped_anywhere_above_the_recovery_point_is_cut_there() {
 fn a_missing_segment_leaves_no_hole() {
     let dir = tempfile::tempdir().unwrap();
     let before = disk(dir.path(), Checks::default());
-    let log = before.open_log(&name("t"), CONFIG, false).unwrap().log;
+    let log = before.open_log(&name("t"), CONFIG, false, &|_| false).unwrap().log;
     fill(&log, &before, 40);
     let mut logs: Vec<_> = std::fs::read_dir(dir.path().join("t-0"))
         .unwrap()
@@ -261,7 +261,7 @@ fn a_missing_segment_leaves_no_hole() {
     let second = std::fs::read(&logs[1]).unwrap();
     let first_batch = BatchHeader::parse(&second).unwrap();
     std::fs::write(&logs[1], &second[..first_batch.size()]).unwrap();
-    let opened = disk(dir.path(), Checks::default()).open_log(&name("t"), CONFIG, false).unwrap();
+    let opened = disk(dir.path(), Checks::default()).open_log(&name("t"), CONFIG, false, &|_| false).unwrap();
     assert_eq!(opened.end, first_batch.next_offset());
 }
 
@@ -269,7 +269,8 @@ fn a_missing_segment_leaves_no_hole() {
 fn several_partitions_share_one_sync_and_the_journal_brings_them_back() {
     let dir = tempfile::tempdir().unwrap();
     let before = disk(dir.path(), Checks::default());
-    let logs: Vec<_> = (0..8).map(|i| before.open_log(&name(&format!("t{i}")), CONFIG, false).unwrap().log).collect();
+    let logs: Vec<_> =
+        (0..8).map(|i| before.open_log(&name(&format!("t{i}")), CONFIG, false, &|_| false).unwrap().log).collect();
     let mut ends = [0; 8];
     for _ in 0..30 {
         for (log, end) in logs.iter().zip(&mut ends) {
@@ -288,7 +289,7 @@ fn several_partitions_share_one_sync_and_the_journal_brings_them_back() {
     std::fs::write(&half, &bytes[..bytes.len() / 2]).unwrap();
     let after = disk(dir.path(), Checks::default());
     for i in 0..8 {
-        let opened = after.open_log(&name(&format!("t{i}")), CONFIG, false).unwrap();
+        let opened = after.open_log(&name(&format!("t{i}")), CONFIG, false, &|_| false).unwrap();
         assert_eq!(opened.end, ends[i], "t{i}");
         assert_eq!(read_all_from(&*opened.log, 0, 1000).len(), 30);
     }
@@ -301,7 +302,8 @@ fn several_partitions_share_one_sync_and_the_journal_brings_them_back() {
 fn a_checkpoint_lets_go_of_the_journal_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let before = disk(dir.path(), Checks::default());
-    let logs: Vec<_> = (0..3).map(|i| before.open_log(&name(&format!("t{i}")), CONFIG, false).unwrap().log).collect();
+    let logs: Vec<_> =
+        (0..3).map(|i| before.open_log(&name(&format!("t{i}")), CONFIG, false, &|_| false).unwrap().log).collect();
     let mut ends = [0; 3];
     for round in 0..30 {
         for (log, end) in logs.iter().zip(&mut ends) {
@@ -319,7 +321,7 @@ fn a_checkpoint_lets_go_of_the_journal_and_loses_nothing() {
     assert!(journals <= 2, "the current file and a spare one, not {journals}");
     let after = disk(dir.path(), Checks::default());
     for i in 0..3 {
-        let opened = after.open_log(&name(&format!("t{i}")), CONFIG, false).unwrap();
+        let opened = after.open_log(&name(&format!("t{i}")), CONFIG, false, &|_| false).unwrap();
         assert_eq!(opened.end, ends[i]);
         assert_eq!(read_all_from(&*opened.log, 0, 1000).len(), 30);
     }
@@ -329,7 +331,7 @@ fn a_checkpoint_lets_go_of_the_journal_and_loses_nothing() {
 fn times_are_found_across_segments() {
     let dir = tempfile::tempdir().unwrap();
     let disk = disk(dir.path(), Checks::default());
-    let log = disk.open_log(&name("t"), CONFIG, false).unwrap().log;
+    let log = disk.open_log(&name("t"), CONFIG, false, &|_| false).unwrap().log;
     let bases = fill(&log, &disk, 60);
     let end = log.progress().published();
     for &base in &bases {
@@ -346,7 +348,8 @@ fn times_are_found_across_segments() {
 fn many_logs_stay_within_the_bound_of_open_files() {
     let dir = tempfile::tempdir().unwrap();
     let disk = disk(dir.path(), Checks::default());
-    let logs: Vec<_> = (0..100).map(|i| disk.open_log(&name(&format!("t{i}")), CONFIG, false).unwrap().log).collect();
+    let logs: Vec<_> =
+        (0..100).map(|i| disk.open_log(&name(&format!("t{i}")), CONFIG, false, &|_| false).unwrap().log).collect();
     let mut ends = vec![0; 100];
     for _ in 0..3 {
         for (log, end) in logs.iter().zip(&mut ends) {

@@ -224,12 +224,19 @@ impl Disk {
         recovery::open(&self.shared, name.clone(), config, Mode::Scan { recovery_point }, self.checks)
     }
 
-    /// Opens a partition's log. `again`: it failed since the start, so what its files hold is not known.
-    pub fn open_log(&self, name: &LogName, config: LogConfig, again: bool) -> io::Result<Opened> {
+    /// Opens a partition's log. `again`: it failed since the start, so what its files hold is not known. `gone` says
+    /// whether the topic of an id was deleted.
+    pub fn open_log(
+        &self,
+        name: &LogName,
+        config: LogConfig,
+        again: bool,
+        gone: &dyn Fn(uuid::Uuid) -> bool,
+    ) -> io::Result<Opened> {
         if let Some(failure) = self.shared.failure() {
             return Err(io::Error::other(failure));
         }
-        self.clear_the_way(name)?;
+        self.clear_the_way(name, gone)?;
         if again {
             let opened = self.open_scanning(name, config)?;
             self.dirty.lock().insert(name.clone(), opened.log.clone());
@@ -239,11 +246,14 @@ impl Disk {
     }
 
     /// A topic made under the name of one that was just deleted may come before that one's folder is out of the way.
-    fn clear_the_way(&self, name: &LogName) -> io::Result<()> {
+    fn clear_the_way(&self, name: &LogName, gone: &dyn Fn(uuid::Uuid) -> bool) -> io::Result<()> {
         let path = self.shared.root.join(name.dir());
         match recovery::folder_topic_id(&self.shared, &path) {
-            Some(topic_id) if topic_id != name.topic_id => self.rename_deleted(&LogName { topic_id, ..name.clone() }),
-            _ => Ok(()),
+            Some(topic_id) if topic_id == name.topic_id => Ok(()),
+            Some(topic_id) if gone(topic_id) => self.rename_deleted(&LogName { topic_id, ..name.clone() }),
+            // Then it is the opener who comes too late.
+            Some(_) => Err(io::Error::other("the folder belongs to a topic made since")),
+            None => Ok(()),
         }
     }
 

@@ -4,7 +4,7 @@
 //! Numbers and names are those of Kafka's `Errors`. The default texts of that class are left out: where a reply carries
 //! a message, the handler says what happened.
 
-use crate::broker::{CreateError, PartitionError, ProducerIdError};
+use crate::broker::{PartitionError, ProducerIdError};
 use crate::catalog::{CatalogError, TopicError};
 use crate::log::LogError;
 use crate::partition::producers::SequenceError;
@@ -282,16 +282,6 @@ impl From<&CatalogError> for ErrorCode {
             | CatalogError::Orphans { .. }
             | CatalogError::Contradiction(_)
             | CatalogError::Unwritable(_) => ErrorCode::UnknownServerError,
-        }
-    }
-}
-
-impl From<&CreateError> for ErrorCode {
-    fn from(error: &CreateError) -> Self {
-        match error {
-            CreateError::Topic(error) => error.into(),
-            CreateError::Catalog(error) => error.into(),
-            CreateError::Gone => ErrorCode::UnknownTopicOrPartition,
         }
     }
 }

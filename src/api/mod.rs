@@ -19,7 +19,9 @@ pub mod errors;
 pub mod fetch_reply;
 pub mod rope;
 
+mod admin;
 mod api_versions;
+mod create_topics;
 mod fetch;
 pub mod fetch_session;
 mod list_offsets;
@@ -34,7 +36,8 @@ use context::{Ctx, Peer};
 use fetch_session::FetchSessions;
 use futures_util::future::BoxFuture;
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsRequest, FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest, ProduceRequest,
+    ApiKey, ApiVersionsRequest, CreateTopicsRequest, FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest,
+    ProduceRequest,
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Message, Request};
 use rope::{Rope, RopeBuilder};
@@ -194,6 +197,7 @@ api_table! {
     Fetch: FetchRequest, 4..=18, Serial => fetch::handle;
     ListOffsets: ListOffsetsRequest, 1..=10, Serial => list_offsets::handle;
     ApiVersions: ApiVersionsRequest, 0..=4, Serial => api_versions::handle;
+    CreateTopics: CreateTopicsRequest, 2..=7, Serial => create_topics::handle;
     OffsetForLeaderEpoch: OffsetForLeaderEpochRequest, 2..=4, Serial => offset_for_leader_epoch::handle;
 }
 
@@ -365,5 +369,7 @@ fn encode<R: Encodable + HeaderVersion>(row: &ApiRow, version: i16, correlation_
     }
 }
 
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ use crate::partition::OpenError;
 use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
 #[cfg(test)]
@@ -30,6 +31,22 @@ pub struct Broker {
     partitions: Partitions,
     producer_ids: ProducerIds,
     threads: Mutex<Option<DiskThreads>>,
+    warned: Warned,
+}
+
+/// What is warned about once, however often clients give cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// There are no groups yet.
+    Groups,
+    /// There are no transactions yet.
+    Transactions,
+}
+
+#[derive(Debug, Default)]
+struct Warned {
+    groups: AtomicBool,
+    transactions: AtomicBool,
 }
 
 /// Why a broker does not start.
@@ -86,7 +103,14 @@ impl Broker {
         let threads = disk.start().map_err(|error| StartError::Logs("threads".into(), error))?;
         let partitions = Partitions::new(disk, image.boot_epoch());
         let threads = Mutex::new(Some(threads));
-        Ok(Arc::new(Self { config, catalog, partitions, producer_ids: ProducerIds::default(), threads }))
+        Ok(Arc::new(Self {
+            config,
+            catalog,
+            partitions,
+            producer_ids: ProducerIds::default(),
+            threads,
+            warned: Warned::default(),
+        }))
     }
 
     /// The settings.
@@ -146,16 +170,29 @@ impl Broker {
         f(ConfigRules { list_default: &list_default, check: &check })
     }
 
-    /// Makes a topic with the defaults, as the first use of its name does. Waits for the disk.
-    pub fn create_on_first_use(&self, name: &str) -> Result<Arc<Topic>, CreateError> {
-        let new = NewTopic::with_defaults(name);
+    /// Makes topics with the defaults, as the first use of their names does: what became of each, in the order of the
+    /// names. One that is there already is that one. Waits for the disk.
+    pub fn create_on_first_use(&self, names: &[String]) -> Result<Vec<Result<Arc<Topic>, TopicError>>, CatalogError> {
         let (created, image) = self.with_config_rules(|rules| {
-            self.catalog.update(|draft| draft.create_topic(&new, self.config.num_partitions, rules))
+            self.catalog.update(|draft| -> Vec<_> {
+                let new = names.iter().map(|name| NewTopic::with_defaults(name));
+                new.map(|new| draft.create_topic(&new, self.config.num_partitions, rules)).collect()
+            })
         })?;
-        match created {
-            Err(TopicError::Exists(_)) => image.topic(name).cloned().ok_or(CreateError::Gone),
-            created => Ok(created?),
-        }
+        let there = |created| match created {
+            Err(TopicError::Exists(name)) => image.topic(&name).cloned().ok_or(TopicError::UnknownName(name)),
+            created => created,
+        };
+        Ok(created.into_iter().map(there).collect())
+    }
+
+    /// Whether this is the first time that there is cause for this warning.
+    pub fn is_first(&self, warning: Warning) -> bool {
+        let warned = match warning {
+            Warning::Groups => &self.warned.groups,
+            Warning::Transactions => &self.warned.transactions,
+        };
+        !warned.swap(true, Ordering::Relaxed)
     }
 
     /// Removes what is left of a topic that the catalog has deleted. Waits for the disk.
@@ -187,20 +224,6 @@ impl Broker {
         let config = BrokerConfig::from_pairs(settings.iter().copied()).unwrap();
         Self::open(Arc::new(crate::log::disk::memory::MemoryFiles::new()), config, 64).unwrap()
     }
-}
-
-/// Why a topic was not made at its first use.
-#[derive(Debug, thiserror::Error)]
-pub enum CreateError {
-    /// It may not be made.
-    #[error(transparent)]
-    Topic(#[from] TopicError),
-    /// The catalog cannot be written.
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-    /// Somebody else made it, and it was deleted at once.
-    #[error("the topic was deleted")]
-    Gone,
 }
 
 /// Why a deleted topic's folders are still there.

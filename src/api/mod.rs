@@ -25,6 +25,7 @@ mod create_topics;
 mod fetch;
 pub mod fetch_session;
 mod list_offsets;
+mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
 
@@ -36,8 +37,8 @@ use context::{Ctx, Peer};
 use fetch_session::FetchSessions;
 use futures_util::future::BoxFuture;
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsRequest, CreateTopicsRequest, FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest,
-    ProduceRequest,
+    ApiKey, ApiVersionsRequest, CreateTopicsRequest, FetchRequest, ListOffsetsRequest, MetadataRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest,
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Message, Request};
 use rope::{Rope, RopeBuilder};
@@ -196,6 +197,7 @@ api_table! {
     Produce: ProduceRequest, 3..=13, Pipelined => produce::handle;
     Fetch: FetchRequest, 4..=18, Serial => fetch::handle;
     ListOffsets: ListOffsetsRequest, 1..=10, Serial => list_offsets::handle;
+    Metadata: MetadataRequest, 0..=13, Serial => metadata::handle;
     ApiVersions: ApiVersionsRequest, 0..=4, Serial => api_versions::handle;
     CreateTopics: CreateTopicsRequest, 2..=7, Serial => create_topics::handle;
     OffsetForLeaderEpoch: OffsetForLeaderEpochRequest, 2..=4, Serial => offset_for_leader_epoch::handle;

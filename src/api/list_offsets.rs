@@ -33,7 +33,7 @@ pub(super) async fn handle(ctx: Arc<Ctx>, request: ListOffsetsRequest) -> ListOf
             } else {
                 look_up(&ctx, &topic.name, partition, isolation).await
             };
-            partitions.push(answer(found).with_partition_index(index));
+            partitions.push(answer(found, ctx.version).with_partition_index(index));
         }
         topics.push(ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions));
     }
@@ -54,12 +54,13 @@ fn repeated(request: &ListOffsetsRequest) -> BTreeSet<(String, i32)> {
     repeated
 }
 
-fn answer(found: Result<Option<TimedOffset>, ErrorCode>) -> ListOffsetsPartitionResponse {
+fn answer(found: Result<Option<TimedOffset>, ErrorCode>, version: i16) -> ListOffsetsPartitionResponse {
     let none = ListOffsetsPartitionResponse::default().with_timestamp(-1).with_offset(-1).with_leader_epoch(-1);
     match found {
-        Ok(Some(found)) => {
-            none.with_timestamp(found.timestamp).with_offset(found.offset).with_leader_epoch(found.leader_epoch)
-        }
+        Ok(Some(found)) => none
+            .with_timestamp(found.timestamp)
+            .with_offset(found.offset)
+            .with_leader_epoch(if version >= 4 { found.leader_epoch } else { -1 }),
         Ok(None) => none,
         Err(code) => none.with_error_code(code.code()),
     }

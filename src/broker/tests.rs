@@ -73,6 +73,10 @@ impl Files for Stalling {
         pass(&self.gate);
         self.files.sync_dir(path)
     }
+    fn sync_all(&self, dir: &Path) -> io::Result<()> {
+        pass(&self.gate);
+        self.files.sync_all(dir)
+    }
 }
 
 impl File for StallingFile {
@@ -100,6 +104,10 @@ fn config() -> BrokerConfig {
 
 fn open(files: impl Files + 'static) -> Arc<Broker> {
     Broker::open(Arc::new(files), config(), 64).unwrap()
+}
+
+fn create(broker: &Broker, name: &str) -> Arc<Topic> {
+    broker.create_on_first_use(&[name.to_owned()]).unwrap().remove(0).unwrap()
 }
 
 fn batch(sequence: i32, size: usize) -> (BatchHeader, Bytes) {
@@ -155,7 +163,7 @@ fn read(broker: &Broker, topic: &Topic) -> usize {
 async fn a_stalled_disk_stalls_neither_reads_nor_other_requests() {
     let files = Stalling::new();
     let broker = open(files.clone());
-    let (a, b) = (broker.create_on_first_use("a").unwrap(), broker.create_on_first_use("b").unwrap());
+    let (a, b) = (create(&broker, "a"), create(&broker, "b"));
     soon(append(&broker, &a, 0, 100)).await.unwrap();
     files.stall(true);
     let mut stalled = Box::pin(append(&broker, &b, 0, 100));
@@ -178,7 +186,7 @@ async fn a_stalled_disk_stalls_neither_reads_nor_other_requests() {
 async fn a_full_disk_refuses_and_goes_on_once_there_is_space() {
     let files = MemoryFiles::new();
     let broker = open(files.clone());
-    let topic = broker.create_on_first_use("t").unwrap();
+    let topic = create(&broker, "t");
     let first = soon(append(&broker, &topic, 0, 5_000)).await.unwrap();
     files.set_space(Some(1_000));
     let refused = soon(append(&broker, &topic, 1, 5_000)).await;
@@ -198,7 +206,7 @@ async fn a_full_disk_refuses_and_goes_on_once_there_is_space() {
 async fn after_a_failed_sync_nothing_more_is_acknowledged() {
     let files = MemoryFiles::new();
     let broker = open(files.clone());
-    let topic = broker.create_on_first_use("t").unwrap();
+    let topic = create(&broker, "t");
     soon(append(&broker, &topic, 0, 100)).await.unwrap();
     files.fail_sync(0);
     for sequence in 1..4 {
@@ -217,12 +225,12 @@ async fn after_a_failed_sync_nothing_more_is_acknowledged() {
 async fn a_topic_made_again_has_nothing_of_the_old_one() {
     let files = MemoryFiles::new();
     let broker = open(files.clone());
-    let old = broker.create_on_first_use("t").unwrap();
+    let old = create(&broker, "t");
     soon(append(&broker, &old, 0, 100)).await.unwrap();
     let (deleted, _) = broker.catalog().update(|draft| draft.delete_topic(old.id)).unwrap();
     deleted.unwrap();
     // The new one comes before the old one's folder is out of the way.
-    let new = broker.create_on_first_use("t").unwrap();
+    let new = create(&broker, "t");
     let late = append(&broker, &old, 1, 100);
     soon(append(&broker, &new, 0, 50)).await.unwrap();
     soon(late).await.ok();

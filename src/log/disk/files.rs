@@ -47,6 +47,9 @@ pub trait Files: Send + Sync + Debug {
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Makes all content and all names of the file system that holds `dir` durable: one call where there would be one
+    /// for every file.
+    fn sync_all(&self, dir: &Path) -> io::Result<()>;
 }
 
 /// An open file.
@@ -149,6 +152,10 @@ impl Files for OsFiles {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         std::fs::File::open(path)?.sync_all()
+    }
+
+    fn sync_all(&self, dir: &Path) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(std::fs::File::open(dir)?)?)
     }
 }
 

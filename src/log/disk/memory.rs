@@ -492,6 +492,31 @@ impl Files for MemoryFiles {
         }
         Ok(())
     }
+
+    /// File by file, so that a crash may come between; the names last.
+    fn sync_all(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.alive()?;
+        state.find_dir(dir)?;
+        for inode in state.files.keys().copied().collect::<Vec<_>>() {
+            state.step()?;
+            if let Err(e) = strike(&mut state.faults.sync) {
+                state.file(inode)?.sync_lost();
+                return Err(e);
+            }
+            state.syncs += 1;
+            if !state.rules.sync_lies {
+                state.file(inode)?.sync();
+            }
+        }
+        state.step()?;
+        if !state.rules.sync_dir_lies {
+            for change in std::mem::take(&mut state.pending) {
+                state.durable.apply(&change);
+            }
+        }
+        Ok(())
+    }
 }
 
 struct MemoryFile {

@@ -3,7 +3,7 @@
 //! Three parties touch it. The owner decides rolling and submits (`staging`, under the owner's own lock); the writer
 //! thread writes what was submitted and syncs (`writing`); readers look at `segments` and at files.
 
-use super::files::{Open, replace};
+use super::files::Open;
 use super::index::Indexes;
 use super::journal::LogName;
 use super::scan::Placed;
@@ -11,7 +11,8 @@ use super::segment::Segment;
 use super::shared::Shared;
 use super::sidecars::{LEADER_EPOCHS, PARTITION_METADATA, encode_epochs, encode_partition_metadata, offset_name};
 use crate::log::{
-    Append, Flush, Log, LogConfig, LogError, Offset, Progress, ReadError, Slice, StateFile, TimedOffset, Wait,
+    Append, EpochStart, Flush, Log, LogConfig, LogError, Offset, Progress, ReadError, Slice, StateFile, TimedOffset,
+    Wait,
 };
 use crate::time::Millis;
 use crate::wire::batch::{BatchHeader, StoredBatch};
@@ -310,33 +311,32 @@ impl DiskLog {
         self.progress.advance_published(end);
     }
 
-    /// A clean end: indexes and state as Kafka leaves them at a clean stop, everything synced. `states` are the
-    /// owner's as of the log's end.
-    pub(super) fn close(&self, states: &[StateFile]) -> io::Result<Offset> {
+    /// A clean end: indexes and state as Kafka leaves them at a clean stop, nothing of it synced yet. `states` are the
+    /// owner's as of the log's end. Says where that is, if there is a folder.
+    pub(super) fn close(&self, states: &[StateFile]) -> io::Result<Option<Offset>> {
         let end = self.progress.written();
-        {
-            let mut writing = self.writing.lock();
-            if !writing.exists || writing.deleted {
-                return Ok(end);
-            }
-            for state in states {
-                self.write_small(&mut writing, &offset_name(end, state.extension), &state.bytes)?;
-            }
-            if let Some(active) = self.active() {
-                active.seal();
-                active.write_indexes(&*self.shared.files)?;
-                writing.sealed.push(active);
-            }
-            writing.names += 1;
+        let mut writing = self.writing.lock();
+        if !writing.exists || writing.deleted {
+            return Ok(None);
         }
-        self.checkpoint()?;
+        for state in states {
+            self.write_small(&mut writing, &offset_name(end, state.extension), &state.bytes)?;
+        }
+        if let Some(active) = self.active() {
+            active.seal();
+            active.write_indexes(&*self.shared.files)?;
+            writing.sealed.push(active);
+        }
         self.segments.read().values().for_each(|segment| segment.close());
-        Ok(end)
+        Ok(Some(end))
     }
 
-    /// Stores the epoch history durably; for recovery, where no batch carries it.
-    pub(super) fn store_epochs(&self, epochs: &[crate::log::EpochStart]) -> io::Result<()> {
-        replace(&*self.shared.files, &self.dir.join(LEADER_EPOCHS), &encode_epochs(epochs))
+    /// Stores what recovery found out and no batch to come would store: the epoch history, and the topic's id where
+    /// that was lost.
+    pub(super) fn store_sidecars(&self, epochs: &[EpochStart]) -> io::Result<()> {
+        let mut writing = self.writing.lock();
+        self.write_small(&mut writing, PARTITION_METADATA, &encode_partition_metadata(self.name.topic_id))?;
+        self.write_small(&mut writing, LEADER_EPOCHS, &encode_epochs(epochs))
     }
 
     fn active(&self) -> Option<Arc<Segment>> {

@@ -113,7 +113,7 @@ pub(super) fn open(
     let found = Found { exists: true, segments: folder.segments, end: folder.end, unsynced };
     let log = DiskLog::new(name, shared.clone(), config, found)?;
     if unsynced {
-        log.store_epochs(&folder.epochs)?;
+        log.store_sidecars(&folder.epochs)?;
     }
     Ok(Opened { log, end: folder.end, epochs: folder.epochs, states, truncated_bytes: folder.truncated_bytes })
 }

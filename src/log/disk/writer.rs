@@ -21,6 +21,7 @@ use crate::wire::batch::{BatchHeader, HEADER_SIZE, StoredBatch};
 use bytes::Bytes;
 use indexmap::IndexMap;
 use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,6 +33,8 @@ use std::time::Duration;
 const JOURNAL_FULL_BYTES: u64 = 64 << 20;
 /// A round with more than this many bytes for each segment syncs the segments: writing twice would cost more.
 const JOURNAL_BYTES_PER_SEGMENT: usize = 256 << 10;
+/// Above this many logs a stop syncs the file system instead of each of their files.
+const LOGS_SYNCED_ONE_BY_ONE: usize = 100;
 /// How often recovery points move when nothing else asks for it (Kafka's
 /// `log.flush.offset.checkpoint.interval.ms`).
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
@@ -137,9 +140,8 @@ impl Disk {
         });
         let partitions = disk.sort_folders(census)?;
         // A topic made again under an old name must not inherit how far the old one was synced.
-        disk.recovery_points.lock().retain(|(topic, partition), _| {
-            partitions.iter().any(|(name, _)| name.topic == *topic && name.partition == *partition)
-        });
+        let known: HashSet<_> = partitions.iter().map(|(name, _)| (name.topic.as_str(), name.partition)).collect();
+        disk.recovery_points.lock().retain(|(topic, partition), _| known.contains(&(topic.as_str(), *partition)));
         if !clean {
             disk.recover(partitions, &numbers, census)?;
         }
@@ -192,10 +194,7 @@ impl Disk {
                 })?;
             }
         }
-        for log in open.values() {
-            self.set_recovery_point(log.name(), log.close(&[])?);
-        }
-        self.store_recovery_points()
+        self.leave(open.into_values().map(|log| (log, Vec::new())))
     }
 
     /// The log that a journal entry belongs to. Its folder may have been lost although its batches were acknowledged:
@@ -547,18 +546,9 @@ impl Disk {
     pub fn close(&self, logs: impl Iterator<Item = (Arc<DiskLog>, Vec<StateFile>)>) -> Result<(), LogError> {
         self.round();
         self.checkpoint()?;
-        let closed = logs.into_iter().try_for_each(|(log, states)| {
-            if log.progress().failure().is_none() {
-                // (A log that failed is left for the next start to scan.)
-                let end = log.close(&states)?;
-                if log.writing().exists {
-                    self.set_recovery_point(log.name(), end);
-                }
-            }
-            Ok(())
-        });
-        let marked = closed.and_then(|()| {
-            self.store_recovery_points()?;
+        // A log that failed is left for the next start to scan.
+        let left = self.leave(logs.filter(|(log, _)| log.progress().failure().is_none()));
+        let marked = left.and_then(|()| {
             if self.shared.had_failures() {
                 return Ok(());
             }
@@ -568,6 +558,24 @@ impl Disk {
             self.shared.files.sync_dir(&self.shared.root)
         });
         marked.map_err(|error| self.shared.fail("the clean stop", &error))
+    }
+
+    /// Closes logs as a clean stop does, all of it durable before the recovery points say so: file by file where there
+    /// are few, so that nobody waits for what others wrote, else by one sync of the whole file system.
+    fn leave(&self, logs: impl Iterator<Item = (Arc<DiskLog>, Vec<StateFile>)>) -> io::Result<()> {
+        let mut ends = Vec::new();
+        for (log, states) in logs {
+            if let Some(end) = log.close(&states)? {
+                ends.push((log, end));
+            }
+        }
+        if ends.len() > LOGS_SYNCED_ONE_BY_ONE {
+            self.shared.files.sync_all(&self.shared.root)?;
+        } else {
+            ends.iter().try_for_each(|(log, _)| log.checkpoint().map(drop))?;
+        }
+        ends.iter().for_each(|(log, end)| self.set_recovery_point(log.name(), *end));
+        self.store_recovery_points()
     }
 
     /// Where the directory is.

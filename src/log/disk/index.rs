@@ -197,8 +197,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Position, first and last offset, timestamp of a batch.
+    type Laid = (u64, Offset, Offset, Millis);
+
     /// Batches of one segment: (size, records, timestamp).
-    fn build(batches: &[(usize, i64, i64)], interval: u32) -> (Indexes, Vec<(u64, Offset, Offset, Millis)>, u64) {
+    fn build(batches: &[(usize, i64, i64)], interval: u32) -> (Indexes, Vec<Laid>, u64) {
         let base = 100;
         let mut indexes = Indexes::new(base);
         let (mut position, mut offset, mut laid) = (0, base, Vec::new());

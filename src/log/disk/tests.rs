@@ -288,9 +288,9 @@ fn several_partitions_share_one_sync_and_the_journal_brings_them_back() {
     let bytes = std::fs::read(&half).unwrap();
     std::fs::write(&half, &bytes[..bytes.len() / 2]).unwrap();
     let after = disk(dir.path(), Checks::default());
-    for i in 0..8 {
+    for (i, end) in ends.into_iter().enumerate() {
         let opened = after.open_log(&name(&format!("t{i}")), CONFIG, false, &|_| false).unwrap();
-        assert_eq!(opened.end, ends[i], "t{i}");
+        assert_eq!(opened.end, end, "t{i}");
         assert_eq!(read_all_from(&*opened.log, 0, 1000).len(), 30);
     }
     assert!(
@@ -320,9 +320,9 @@ fn a_checkpoint_lets_go_of_the_journal_and_loses_nothing() {
         .count();
     assert!(journals <= 2, "the current file and a spare one, not {journals}");
     let after = disk(dir.path(), Checks::default());
-    for i in 0..3 {
+    for (i, end) in ends.into_iter().enumerate() {
         let opened = after.open_log(&name(&format!("t{i}")), CONFIG, false, &|_| false).unwrap();
-        assert_eq!(opened.end, ends[i]);
+        assert_eq!(opened.end, end);
         assert_eq!(read_all_from(&*opened.log, 0, 1000).len(), 30);
     }
 }

@@ -72,6 +72,11 @@ pub(super) fn counted<T: Hash + Eq>(given: impl IntoIterator<Item = T>) -> Index
     counted
 }
 
+/// Whether the client may make a topic of this name.
+pub(super) fn may_create(ctx: &Ctx, name: &str) -> bool {
+    authorize(ctx, Operation::Create, Resource::Cluster) || authorize(ctx, Operation::Create, Resource::Topic(name))
+}
+
 /// The operations that a client may perform on a resource, one bit for each by its number (`AclOperation`, of those in
 /// `AclEntry.supportedOperations`).
 pub(super) fn authorized_operations(ctx: &Ctx, resource: Resource<'_>) -> i32 {

@@ -9,7 +9,7 @@
 //! the reply (KIP-525); 6 quota errors (none); 7 topic ids (KIP-516). Gap: `timeout_ms` is not looked at; the answer
 //! waits for the disk. (`ControllerApis.createTopics`, `ReplicationControlManager.createTopics`.)
 
-use super::admin::{Refusal, changing, counted};
+use super::admin::{Refusal, changing, counted, may_create};
 use super::context::{Ctx, Operation, Resource, authorize, throttle};
 use super::errors::ErrorCode;
 use crate::catalog::{CatalogError, Draft, NewTopic, Topic, TopicError};
@@ -45,10 +45,6 @@ pub(super) async fn handle(ctx: Arc<Ctx>, request: CreateTopicsRequest) -> Creat
     };
     results.extend(twice.chain(forbidden));
     CreateTopicsResponse::default().with_topics(results).with_throttle_time_ms(throttle(&ctx))
-}
-
-fn may_create(ctx: &Ctx, name: &str) -> bool {
-    authorize(ctx, Operation::Create, Resource::Cluster) || authorize(ctx, Operation::Create, Resource::Topic(name))
 }
 
 fn new_topic(topic: &CreatableTopic) -> NewTopic {

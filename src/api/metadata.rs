@@ -14,7 +14,7 @@
 //! or a null name is INVALID_REQUEST. (`KafkaApis.handleTopicMetadataRequest`, `KRaftMetadataCache`,
 //! `DefaultAutoTopicCreationManager`.)
 
-use super::admin::{NOT_ASKED, authorized_operations, changing, cluster_operations};
+use super::admin::{NOT_ASKED, authorized_operations, changing, cluster_operations, may_create};
 use super::context::{Ctx, Operation, Resource, authorize, throttle};
 use super::errors::ErrorCode;
 use crate::catalog::{Image, Topic, TopicError, check_name, is_internal};
@@ -112,14 +112,14 @@ fn by_id(ctx: &Ctx, id: Uuid) -> MetadataResponseTopic {
     }
 }
 
-async fn by_name(ctx: &Arc<Ctx>, names: IndexSet<TopicName>, may_create: bool) -> Vec<MetadataResponseTopic> {
+async fn by_name(ctx: &Arc<Ctx>, names: IndexSet<TopicName>, allowed: bool) -> Vec<MetadataResponseTopic> {
     let image = ctx.broker.catalog().image();
-    let may_create = may_create && ctx.broker.config().auto_create_topics_enable;
-    let created = match may_create {
+    let creates = allowed && ctx.broker.config().auto_create_topics_enable;
+    let created = match creates {
         true => create(ctx, names.iter().filter(|name| is_to_be_made(ctx, &image, name))).await,
         false => Created::new(),
     };
-    let answer = |name: TopicName| match named(ctx, &image, &created, may_create, &name) {
+    let answer = |name: TopicName| match named(ctx, &image, &created, creates, &name) {
         Ok(topic) => described(ctx, topic),
         Err(code) => failed(code).with_is_internal(is_internal(&name)).with_name(Some(name)),
     };
@@ -131,11 +131,7 @@ fn is_to_be_made(ctx: &Ctx, image: &Image, name: &str) -> bool {
         && check_name(name).is_ok()
         && !is_internal(name)
         && authorize(ctx, Operation::Describe, Resource::Topic(name))
-        && may_make(ctx, name)
-}
-
-fn may_make(ctx: &Ctx, name: &str) -> bool {
-    authorize(ctx, Operation::Create, Resource::Cluster) || authorize(ctx, Operation::Create, Resource::Topic(name))
+        && may_create(ctx, name)
 }
 
 async fn create(ctx: &Arc<Ctx>, names: impl Iterator<Item = &TopicName>) -> Created {
@@ -153,7 +149,7 @@ fn named<'a>(
     ctx: &Ctx,
     image: &'a Image,
     created: &'a Created,
-    may_create: bool,
+    creates: bool,
     name: &str,
 ) -> Result<&'a Arc<Topic>, ErrorCode> {
     if !authorize(ctx, Operation::Describe, Resource::Topic(name)) {
@@ -164,7 +160,7 @@ fn named<'a>(
         (None, Some(Err(error))) => Err(not_made(name, error)),
         (None, None) => Err(match check_name(name) {
             Err(error) => ErrorCode::from(&error),
-            Ok(()) if may_create && !may_make(ctx, name) => ErrorCode::TopicAuthorizationFailed,
+            Ok(()) if creates && !may_create(ctx, name) => ErrorCode::TopicAuthorizationFailed,
             Ok(()) => ErrorCode::UnknownTopicOrPartition,
         }),
     }

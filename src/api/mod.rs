@@ -22,6 +22,7 @@ pub mod rope;
 mod admin;
 mod api_versions;
 mod create_topics;
+mod delete_topics;
 mod fetch;
 pub mod fetch_session;
 mod init_producer_id;
@@ -38,8 +39,8 @@ use context::{Ctx, Peer};
 use fetch_session::FetchSessions;
 use futures_util::future::BoxFuture;
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsRequest, CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest,
-    MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest,
+    ApiKey, ApiVersionsRequest, CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, InitProducerIdRequest,
+    ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest,
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Message, Request};
 use rope::{Rope, RopeBuilder};
@@ -201,6 +202,7 @@ api_table! {
     Metadata: MetadataRequest, 0..=13, Serial => metadata::handle;
     ApiVersions: ApiVersionsRequest, 0..=4, Serial => api_versions::handle;
     CreateTopics: CreateTopicsRequest, 2..=7, Serial => create_topics::handle;
+    DeleteTopics: DeleteTopicsRequest, 1..=6, Serial => delete_topics::handle;
     InitProducerId: InitProducerIdRequest, 0..=5, Serial => init_producer_id::handle;
     OffsetForLeaderEpoch: OffsetForLeaderEpochRequest, 2..=4, Serial => offset_for_leader_epoch::handle;
 }

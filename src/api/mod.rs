@@ -21,6 +21,7 @@ pub mod rope;
 
 mod admin;
 mod api_versions;
+mod create_partitions;
 mod create_topics;
 mod delete_topics;
 mod fetch;
@@ -39,8 +40,8 @@ use context::{Ctx, Peer};
 use fetch_session::FetchSessions;
 use futures_util::future::BoxFuture;
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsRequest, CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, InitProducerIdRequest,
-    ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest,
+    ApiKey, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, FetchRequest,
+    InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest,
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Message, Request};
 use rope::{Rope, RopeBuilder};
@@ -205,6 +206,7 @@ api_table! {
     DeleteTopics: DeleteTopicsRequest, 1..=6, Serial => delete_topics::handle;
     InitProducerId: InitProducerIdRequest, 0..=5, Serial => init_producer_id::handle;
     OffsetForLeaderEpoch: OffsetForLeaderEpochRequest, 2..=4, Serial => offset_for_leader_epoch::handle;
+    CreatePartitions: CreatePartitionsRequest, 0..=3, Serial => create_partitions::handle;
 }
 
 const _: () = {

@@ -24,6 +24,7 @@ mod api_versions;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
+mod describe_cluster;
 mod describe_topic_partitions;
 mod fetch;
 pub mod fetch_session;
@@ -42,8 +43,8 @@ use fetch_session::FetchSessions;
 use futures_util::future::BoxFuture;
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
-    DescribeTopicPartitionsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
-    OffsetForLeaderEpochRequest, ProduceRequest,
+    DescribeClusterRequest, DescribeTopicPartitionsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest,
+    MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest,
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Message, Request};
 use rope::{Rope, RopeBuilder};
@@ -209,6 +210,7 @@ api_table! {
     InitProducerId: InitProducerIdRequest, 0..=5, Serial => init_producer_id::handle;
     OffsetForLeaderEpoch: OffsetForLeaderEpochRequest, 2..=4, Serial => offset_for_leader_epoch::handle;
     CreatePartitions: CreatePartitionsRequest, 0..=3, Serial => create_partitions::handle;
+    DescribeCluster: DescribeClusterRequest, 0..=2, Serial => describe_cluster::handle;
     DescribeTopicPartitions: DescribeTopicPartitionsRequest, 0..=0, Serial => describe_topic_partitions::handle;
 }
 

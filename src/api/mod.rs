@@ -28,6 +28,7 @@ mod describe_cluster;
 mod describe_topic_partitions;
 mod fetch;
 pub mod fetch_session;
+mod find_coordinator;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
@@ -43,8 +44,8 @@ use fetch_session::FetchSessions;
 use futures_util::future::BoxFuture;
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
-    DescribeClusterRequest, DescribeTopicPartitionsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest,
-    MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest,
+    DescribeClusterRequest, DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest,
+    InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest,
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Message, Request};
 use rope::{Rope, RopeBuilder};
@@ -204,6 +205,7 @@ api_table! {
     Fetch: FetchRequest, 4..=18, Serial => fetch::handle;
     ListOffsets: ListOffsetsRequest, 1..=10, Serial => list_offsets::handle;
     Metadata: MetadataRequest, 0..=13, Serial => metadata::handle;
+    FindCoordinator: FindCoordinatorRequest, 0..=6, Serial => find_coordinator::handle;
     ApiVersions: ApiVersionsRequest, 0..=4, Serial => api_versions::handle;
     CreateTopics: CreateTopicsRequest, 2..=7, Serial => create_topics::handle;
     DeleteTopics: DeleteTopicsRequest, 1..=6, Serial => delete_topics::handle;

@@ -117,6 +117,7 @@ impl Disk {
     /// and the journal replayed before this returns; after a clean one nothing is read.
     pub fn open(files: Arc<dyn Files>, root: &Path, options: DiskOptions, census: Census<'_>) -> io::Result<Arc<Self>> {
         files.create_dir(root)?;
+        sync_names_above(&*files, root)?;
         let handles = Arc::new(Handles::new(files.clone(), options.open_files));
         let shared = Arc::new(Shared::new(root.to_owned(), files.clone(), handles));
         let marker = root.join(CLEAN_MARKER);
@@ -612,6 +613,20 @@ impl CheckpointSignal {
         state.0 = false;
         (asked, stopped)
     }
+}
+
+/// Makes the names of a directory and of those that it lies in durable, at every start: the one that made them may have
+/// died before it could. Nothing inside survives a power cut that they do not survive.
+fn sync_names_above(files: &dyn Files, dir: &Path) -> io::Result<()> {
+    for parent in dir.ancestors().skip(1) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        match files.sync_dir(parent) {
+            // Some directories up there may be closed to us; they are older than we are.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
 }
 
 /// The batches of a journal entry, which stand end to end.

@@ -99,8 +99,8 @@ pub(super) struct Found {
     pub exists: bool,
     pub segments: Vec<Arc<Segment>>,
     pub end: Offset,
-    /// Content of the files is not known to be synced.
-    pub unsynced: bool,
+    /// From this segment on, neither content nor indexes are known to be synced.
+    pub unsynced: Option<Offset>,
 }
 
 impl DiskLog {
@@ -112,12 +112,18 @@ impl DiskLog {
             base: last.map_or(0, |segment| segment.base()),
             position: last.map_or(0, |segment| segment.size()),
         };
+        let unsynced: Vec<_> = match found.unsynced {
+            Some(from) => found.segments.iter().filter(|segment| segment.base() >= from).cloned().collect(),
+            None => Vec::new(),
+        };
         let writing = Writing {
             exists: found.exists,
-            names: u64::from(found.unsynced),
-            dirty: if found.unsynced { found.segments.clone() } else { Vec::new() },
-            synced_end: if found.unsynced { 0 } else { found.end },
-            gap_end: if found.unsynced { found.end } else { 0 },
+            names: u64::from(found.unsynced.is_some()),
+            dirty: unsynced.clone(),
+            // Their indexes are written anew, and nobody scans them again once the recovery point has moved.
+            sealed: unsynced,
+            synced_end: if found.unsynced.is_some() { 0 } else { found.end },
+            gap_end: if found.unsynced.is_some() { found.end } else { 0 },
             ..Writing::default()
         };
         Ok(Arc::new_cyclic(|me| Self {

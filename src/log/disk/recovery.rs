@@ -89,30 +89,27 @@ pub(super) fn open(
 ) -> io::Result<Opened> {
     let dir = shared.root.join(name.dir());
     if !shared.files.exists(&dir)? {
-        let found = Found { exists: false, segments: Vec::new(), end: 0, unsynced: false };
+        let found = Found { exists: false, segments: Vec::new(), end: 0, unsynced: None };
         let log = DiskLog::new(name, shared.clone(), config, found)?;
         return Ok(Opened { log, end: 0, epochs: Vec::new(), states: Vec::new(), truncated_bytes: 0 });
     }
     let mut folder = Folder::list(shared, &dir, config, checks)?;
-    let unsynced = match mode {
-        Mode::Clean if folder.load_clean()? => false,
+    match mode {
+        Mode::Clean if folder.load_clean()? => {}
         Mode::Clean => {
             tracing::warn!(log = %name.dir(), "the files do not end where a clean stop left them; scanning");
             folder.scan(0)?;
-            true
         }
-        Mode::Scan { recovery_point } => {
-            folder.scan(recovery_point)?;
-            true
-        }
-    };
+        Mode::Scan { recovery_point } => folder.scan(recovery_point)?,
+    }
     let states = folder.states()?;
     if folder.truncated_bytes > 0 {
         tracing::warn!(log = %name.dir(), end = folder.end, bytes = folder.truncated_bytes, "cut off what was not whole");
     }
+    let unsynced = folder.unsynced;
     let found = Found { exists: true, segments: folder.segments, end: folder.end, unsynced };
     let log = DiskLog::new(name, shared.clone(), config, found)?;
-    if unsynced {
+    if unsynced.is_some() {
         log.store_sidecars(&folder.epochs)?;
     }
     Ok(Opened { log, end: folder.end, epochs: folder.epochs, states, truncated_bytes: folder.truncated_bytes })
@@ -132,6 +129,8 @@ struct Folder<'a> {
     epochs_known: bool,
     segments: Vec<Arc<Segment>>,
     end: Offset,
+    /// Where the scan began, if there was one.
+    unsynced: Option<Offset>,
     truncated_bytes: u64,
 }
 
@@ -165,6 +164,7 @@ impl<'a> Folder<'a> {
             epochs_known,
             segments: Vec::new(),
             end,
+            unsynced: None,
             truncated_bytes: 0,
         })
     }
@@ -215,6 +215,7 @@ impl<'a> Folder<'a> {
             self.segments.push(self.segment(base, size, None));
         }
         let scanned = bases.get(first..).unwrap_or_default();
+        self.unsynced = Some(scanned.first().copied().unwrap_or(0));
         if let Some(start) = scanned.first() {
             self.epochs.retain(|entry| entry.start < *start);
             self.end = *start;

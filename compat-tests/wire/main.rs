@@ -1,0 +1,15 @@
+//! What goes over the wire, byte by byte, without a client library in between: the bytes of Apache Kafka in
+//! `fixtures/wire`, replayed against the real binary; every API in every version; hostile input.
+//!
+//! Left out: clients (the `compat` test), and what can be tested without a socket, which stands beside its module.
+
+#![cfg(test)]
+
+#[allow(dead_code)]
+mod broker;
+#[allow(dead_code)]
+mod client;
+mod codec;
+mod fixtures;
+mod messages;
+mod tree;

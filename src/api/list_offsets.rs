@@ -3,7 +3,7 @@
 //! Timestamps below zero are questions: -1 latest (the high watermark, or the last stable offset for read_committed),
 //! -2 earliest, -3 the record with the largest timestamp (KIP-734), -4 earliest local (the same as earliest: nothing
 //! is tiered), -5 latest tiered (none: -1). An unknown one is UNSUPPORTED_VERSION. A partition named twice is
-//! INVALID_REQUEST, and so is a follower's question.
+//! INVALID_REQUEST, answered once, and so is a follower's question.
 //!
 //! Versions: 2 isolation level; 4 leader epochs (KIP-320); 6 flexible; 7 largest timestamp; 8 local; 9 tiered; 10
 //! timeout. Gap: 11 (earliest pending upload, KIP-1023), which the codec does not know.
@@ -15,20 +15,22 @@ use crate::log::TimedOffset;
 use crate::partition::{Isolation, OffsetQuery};
 use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
-use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
-use std::collections::BTreeSet;
+use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) async fn handle(ctx: Arc<Ctx>, request: ListOffsetsRequest) -> ListOffsetsResponse {
     let isolation = if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted };
     let is_follower = request.replica_id.0 >= 0;
-    let repeated = repeated(&request);
+    let mut asked = asked(&request);
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in topic.partitions {
             let index = partition.partition_index;
-            let found = if is_follower || repeated.contains(&(topic.name.to_string(), index)) {
+            // Answered once, and so taken out.
+            let Some(times) = asked.remove(&(topic.name.clone(), index)) else { continue };
+            let found = if is_follower || times > 1 {
                 Err(ErrorCode::InvalidRequest)
             } else {
                 look_up(&ctx, &topic.name, partition, isolation).await
@@ -40,18 +42,15 @@ pub(super) async fn handle(ctx: Arc<Ctx>, request: ListOffsetsRequest) -> ListOf
     ListOffsetsResponse::default().with_topics(topics).with_throttle_time_ms(throttle(&ctx))
 }
 
-fn repeated(request: &ListOffsetsRequest) -> BTreeSet<(String, i32)> {
-    let mut seen = BTreeSet::new();
-    let mut repeated = BTreeSet::new();
+/// How often each partition is named. A name's clone shares its bytes, which may be many more than the partition's.
+fn asked(request: &ListOffsetsRequest) -> BTreeMap<(TopicName, i32), usize> {
+    let mut asked = BTreeMap::new();
     for topic in &request.topics {
         for partition in &topic.partitions {
-            let key = (topic.name.to_string(), partition.partition_index);
-            if !seen.insert(key.clone()) {
-                repeated.insert(key);
-            }
+            *asked.entry((topic.name.clone(), partition.partition_index)).or_default() += 1;
         }
     }
-    repeated
+    asked
 }
 
 fn answer(found: Result<Option<TimedOffset>, ErrorCode>, version: i16) -> ListOffsetsPartitionResponse {

@@ -17,9 +17,11 @@ use super::errors::ErrorCode;
 use crate::broker::Served;
 use crate::catalog::{Topic, is_internal};
 use crate::config::TopicConfig;
-use crate::partition::{Acks, Appending};
+use crate::log::Offset;
+use crate::partition::{Acks, AppendError, Appending};
 use crate::time;
-use crate::wire::validate::{self, BatchError, RecordErrors, Rules, TimestampType, ValidBatch};
+use crate::wire::compression::ZSTD;
+use crate::wire::validate::{self, BatchError, Invalid, RecordErrors, Rules, TimestampType, ValidBatch};
 use bytes::Bytes;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::{
@@ -43,8 +45,8 @@ const NO_TRANSACTIONS: &str = "Transactions are not supported by this broker yet
 
 /// One partition's part of a request.
 enum Part {
-    /// Submitted; the outcome is waited for.
-    Appending(Appending),
+    /// Submitted to a log that starts there; the outcome is waited for.
+    Appending(Appending, Offset),
     /// Refused.
     Refused(Refusal),
 }
@@ -54,15 +56,17 @@ struct Refusal {
     code: ErrorCode,
     message: Option<String>,
     records: Option<RecordErrors>,
+    /// Where the log starts, or -1: Kafka tells it where the partition itself refused the batch for what is in it.
+    log_start: Offset,
 }
 
 impl Refusal {
     fn code(code: ErrorCode) -> Self {
-        Self { code, message: None, records: None }
+        Self { code, message: None, records: None, log_start: -1 }
     }
 
     fn text(code: ErrorCode, message: impl ToString) -> Self {
-        Self { code, message: Some(message.to_string()), records: None }
+        Self { code, message: Some(message.to_string()), records: None, log_start: -1 }
     }
 }
 
@@ -122,7 +126,7 @@ fn submit_topic(
             _ if transactional => Err(no_transactions()),
             (Ok(topic), Ok(acks)) => submit(ctx, topic, partition, *acks),
         };
-        (index, part.map_or_else(Part::Refused, Part::Appending))
+        (index, part.unwrap_or_else(Part::Refused))
     });
     let parts = parts.collect();
     (response, parts)
@@ -148,27 +152,43 @@ fn resolve(ctx: &Ctx, data: &TopicProduceData) -> Result<Arc<Topic>, ErrorCode> 
 }
 
 /// Validates and submits one batch.
-fn submit(ctx: &Ctx, topic: &Topic, data: PartitionProduceData, acks: Acks) -> Result<Appending, Refusal> {
+fn submit(ctx: &Ctx, topic: &Topic, data: PartitionProduceData, acks: Acks) -> Result<Part, Refusal> {
     let served: Arc<Served> =
         ctx.broker.partition(topic, data.index).map_err(|error| Refusal::text(ErrorCode::from(&error), error))?;
     let now = time::wall();
     let settings = served.settings();
-    let batch = validated(data.records, &rules(ctx.version, &settings, now))?;
+    let log_start = served.partition.log_start();
+    let batch = validated(data.records, &rules(ctx.version, &settings, now), log_start)?;
     if batch.header.is_transactional() {
         return Err(no_transactions());
     }
-    Ok(served.partition.append(batch.header, batch.records, acks, now))
+    Ok(Part::Appending(served.partition.append(batch.header, batch.records, acks, now), log_start))
 }
 
-fn validated(records: Option<Bytes>, rules: &Rules) -> Result<ValidBatch, Refusal> {
+fn validated(records: Option<Bytes>, rules: &Rules, log_start: Offset) -> Result<ValidBatch, Refusal> {
     validate::validate(records, rules).map_err(|error| Refusal {
         code: ErrorCode::from(&error),
         message: Some(error.to_string()),
+        log_start: if is_of_content(&error) { log_start } else { -1 },
         records: match error {
             BatchError::InvalidRecords(records) | BatchError::InvalidTimestamps(records) => Some(records),
             _ => None,
         },
     })
+}
+
+/// Whether a sound batch is refused for what is in it (`ReplicaManager.appendToLocalLog`), and not already as bytes, for
+/// its size, or by `ProduceRequest.validateRecords`.
+fn is_of_content(error: &BatchError) -> bool {
+    match error {
+        BatchError::Corrupt(_) | BatchError::TooLarge(_) | BatchError::LargerThanSegment { .. } => false,
+        BatchError::Invalid(Invalid::NoBatch | Invalid::SecondBatch | Invalid::Magic(_)) => false,
+        BatchError::Codec { codec, .. } => *codec > ZSTD,
+        BatchError::Invalid(_)
+        | BatchError::InvalidRecords(_)
+        | BatchError::InvalidTimestamps(_)
+        | BatchError::Undecodable => true,
+    }
 }
 
 fn rules(api_version: i16, settings: &TopicConfig, now: time::Millis) -> Rules {
@@ -195,12 +215,15 @@ async fn outcome(part: Part, deadline: Instant) -> PartitionProduceResponse {
     let response = PartitionProduceResponse::default().with_base_offset(-1).with_log_append_time_ms(-1);
     let refusal = match part {
         Part::Refused(refusal) => refusal,
-        Part::Appending(appending) => match tokio::time::timeout_at(deadline, appending.finish()).await {
+        Part::Appending(appending, log_start) => match tokio::time::timeout_at(deadline, appending.finish()).await {
             Ok(Ok(appended)) => {
                 return response
                     .with_base_offset(appended.base_offset)
                     .with_log_append_time_ms(appended.log_append_time)
                     .with_log_start_offset(appended.log_start_offset);
+            }
+            Ok(Err(error @ AppendError::Sequence(_))) => {
+                Refusal { log_start, ..Refusal::text(ErrorCode::from(&error), error) }
             }
             Ok(Err(error)) => Refusal::text(ErrorCode::from(&error), error),
             Err(_elapsed) => Refusal::code(ErrorCode::RequestTimedOut),
@@ -213,7 +236,7 @@ async fn outcome(part: Part, deadline: Instant) -> PartitionProduceResponse {
     });
     response
         .with_error_code(refusal.code.code())
-        .with_log_start_offset(-1)
+        .with_log_start_offset(refusal.log_start)
         .with_record_errors(records.collect())
         .with_error_message(refusal.message.map(StrBytes::from))
 }

@@ -105,16 +105,21 @@ async fn read_all(ctx: &Ctx, wanted: &[Wanted], bounds: Bounds, is_follower: boo
 
 async fn read(ctx: &Ctx, wanted: &Wanted, left: usize, first_whole: bool, isolation: Isolation) -> Part {
     let refused = |code| Part { answer: FetchedPartition::error(wanted.index, code), growing: None };
+    // Like Kafka: the list of aborted transactions is empty where it did not come to reading, null where reading failed.
+    let not_read = |code| {
+        let answer = FetchedPartition { aborted: Some(Vec::new()), ..FetchedPartition::error(wanted.index, code) };
+        Part { answer, growing: None }
+    };
     let topic = match wanted.topic(&ctx.broker.catalog().image()) {
         Ok(topic) => topic,
-        Err(code) => return refused(code),
+        Err(code) => return not_read(code),
     };
     if !authorize(ctx, Operation::Read, Resource::Topic(&topic.name)) {
-        return refused(ErrorCode::TopicAuthorizationFailed);
+        return not_read(ErrorCode::TopicAuthorizationFailed);
     }
     let served = match ctx.broker.partition(&topic, wanted.index) {
         Ok(served) => served,
-        Err(error) => return refused(ErrorCode::from(&error)),
+        Err(error) => return not_read(ErrorCode::from(&error)),
     };
     let fetch = Fetch {
         from: wanted.fetch_offset,

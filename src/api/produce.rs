@@ -240,3 +240,6 @@ async fn outcome(part: Part, deadline: Instant) -> PartitionProduceResponse {
         .with_record_errors(records.collect())
         .with_error_message(refusal.message.map(StrBytes::from))
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
 #[cfg(test)]
+pub mod stalling;
+#[cfg(test)]
 mod tests;
 
 /// A broker: what exists, what it leads, and its settings.

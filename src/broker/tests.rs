@@ -1,102 +1,21 @@
 //! A broker over disks that stall, fill up and forget.
 
+use super::stalling::Stalling;
 use super::*;
 use crate::api::Dispatch;
 use crate::api::context::{Listener, Peer};
 use crate::api::{Answer, Api};
+use crate::log::disk::Files;
 use crate::log::disk::memory::{LOSE_ALL, MemoryFiles};
-use crate::log::disk::{Entry, File, Files, Open};
 use crate::log::{Slice, Wait};
 use crate::partition::{Acks, AppendError, Appended, Fetch, Isolation};
 use crate::wire::batch::{BatchHeader, HEADER_SIZE, LENGTH_PREFIX, checksum};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use parking_lot::Condvar;
-use std::io::IoSlice;
-use std::path::Path;
 use std::time::Duration;
 
 /// Ends a hang; nothing is measured by it.
 const DEADLINE: Duration = Duration::from_secs(30);
-
-/// Files whose syncs can be made to wait.
-#[derive(Clone, Debug)]
-struct Stalling {
-    files: Arc<dyn Files>,
-    gate: Arc<(Mutex<bool>, Condvar)>,
-}
-
-#[derive(Debug)]
-struct StallingFile(Arc<dyn File>, Arc<(Mutex<bool>, Condvar)>);
-
-impl Stalling {
-    fn new() -> Self {
-        Self { files: Arc::new(MemoryFiles::new()), gate: Arc::default() }
-    }
-
-    fn stall(&self, stalled: bool) {
-        *self.gate.0.lock() = stalled;
-        self.gate.1.notify_all();
-    }
-}
-
-fn pass(gate: &(Mutex<bool>, Condvar)) {
-    let mut stalled = gate.0.lock();
-    while *stalled {
-        gate.1.wait(&mut stalled);
-    }
-}
-
-impl Files for Stalling {
-    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(StallingFile(self.files.open(path, how)?, self.gate.clone())))
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        self.files.list(dir)
-    }
-    fn exists(&self, path: &Path) -> io::Result<bool> {
-        self.files.exists(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.files.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.files.remove(path)
-    }
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.files.create_dir(path)
-    }
-    fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.files.remove_dir(path)
-    }
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        pass(&self.gate);
-        self.files.sync_dir(path)
-    }
-    fn sync_all(&self, dir: &Path) -> io::Result<()> {
-        pass(&self.gate);
-        self.files.sync_all(dir)
-    }
-}
-
-impl File for StallingFile {
-    fn read_at(&self, buffer: &mut [u8], position: u64, wait: Wait) -> io::Result<usize> {
-        self.0.read_at(buffer, position, wait)
-    }
-    fn write_at(&self, slices: &mut [IoSlice<'_>], position: u64) -> io::Result<()> {
-        self.0.write_at(slices, position)
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)
-    }
-    fn sync(&self) -> io::Result<()> {
-        pass(&self.1);
-        self.0.sync()
-    }
-}
 
 fn config() -> BrokerConfig {
     BrokerConfig::from_pairs([("log.dirs", "/data")]).unwrap()

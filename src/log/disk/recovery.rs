@@ -115,6 +115,15 @@ pub(super) fn open(
     Ok(Opened { log, end: folder.end, epochs: folder.epochs, states, truncated_bytes: folder.truncated_bytes })
 }
 
+/// Adds the epoch that a batch begins, if it does. Says so.
+pub(super) fn note_epoch(epochs: &mut Vec<EpochStart>, header: &BatchHeader) -> bool {
+    let begins = header.leader_epoch >= 0 && epochs.last().is_none_or(|last| header.leader_epoch > last.epoch);
+    if begins {
+        epochs.push(EpochStart { epoch: header.leader_epoch, start: header.base_offset });
+    }
+    begins
+}
+
 /// A partition's folder while it is being opened.
 struct Folder<'a> {
     shared: &'a Arc<Shared>,
@@ -150,7 +159,9 @@ impl<'a> Folder<'a> {
             }
         }
         bases.sort_unstable();
-        let epochs = read_all(&*shared.files, &dir.join(LEADER_EPOCHS)).ok().and_then(|bytes| decode_epochs(&bytes));
+        // An empty file is one whose content was lost, not the history of a log without batches.
+        let stored = read_all(&*shared.files, &dir.join(LEADER_EPOCHS)).ok().filter(|bytes| !bytes.is_empty());
+        let epochs = stored.and_then(|bytes| decode_epochs(&bytes));
         let epochs_known = epochs.is_some();
         let end = bases.first().copied().unwrap_or(0);
         Ok(Self {
@@ -243,9 +254,7 @@ impl<'a> Folder<'a> {
             let position = scan.position - header.size() as u64;
             let interval = self.config.index_interval_bytes;
             indexes.note(position, header.size(), header.last_offset(), header.max_timestamp, interval);
-            if self.epochs.last().is_none_or(|last| header.leader_epoch > last.epoch) && header.leader_epoch >= 0 {
-                self.epochs.push(EpochStart { epoch: header.leader_epoch, start: header.base_offset });
-            }
+            note_epoch(&mut self.epochs, &header);
         }
         indexes.seal();
         let valid = scan.position;

@@ -15,7 +15,7 @@ use super::sidecars::{
     CLEAN_MARKER, DELETED_SUFFIX, RECOVERY_POINTS, STRAY_SUFFIX, base64_url, decode_offsets, encode_offsets,
     parse_partition_dir,
 };
-use crate::log::{Append, Flush, Log, LogConfig, LogError, Offset, StateFile};
+use crate::log::{Append, EpochStart, Flush, Log, LogConfig, LogError, Offset, StateFile};
 use crate::time::{self, Millis};
 use crate::wire::batch::{BatchHeader, HEADER_SIZE, StoredBatch};
 use bytes::Bytes;
@@ -183,40 +183,39 @@ impl Disk {
         let mut open = IndexMap::new();
         for (name, config) in partitions {
             let opened = self.open_scanning(&name, config)?;
-            open.insert(name, opened.log);
+            open.insert(name, opened);
         }
         if self.checks.replay_journal {
             for number in numbers {
                 journal::replay(&*self.shared.files, &self.shared.root, *number, |name, bytes| {
                     match self.log_of_entry(&mut open, census, name)? {
-                        Some(log) => replay_entry(&log, Bytes::from(bytes)),
+                        Some(opened) => replay_entry(&opened.log, &mut opened.epochs, Bytes::from(bytes)),
                         None => Ok(()),
                     }
                 })?;
             }
         }
-        self.leave(open.into_values().map(|log| (log, Vec::new())))
+        self.leave(open.into_values().map(|opened| (opened.log, Vec::new())))
     }
 
     /// The log that a journal entry belongs to. Its folder may have been lost although its batches were acknowledged:
     /// the journal has them.
-    fn log_of_entry(
+    fn log_of_entry<'a>(
         &self,
-        open: &mut IndexMap<LogName, Arc<DiskLog>>,
+        open: &'a mut IndexMap<LogName, Opened>,
         census: Census<'_>,
         name: LogName,
-    ) -> io::Result<Option<Arc<DiskLog>>> {
-        if let Some(log) = open.get(&name) {
-            return Ok(Some(log.clone()));
-        }
-        match census(&name.topic, name.partition, Some(name.topic_id)) {
-            Known::Exists(topic_id, config) if topic_id == name.topic_id => {
-                let log = self.open_scanning(&name, config)?.log;
-                open.insert(name, log.clone());
-                Ok(Some(log))
+    ) -> io::Result<Option<&'a mut Opened>> {
+        if !open.contains_key(&name) {
+            match census(&name.topic, name.partition, Some(name.topic_id)) {
+                Known::Exists(topic_id, config) if topic_id == name.topic_id => {
+                    let opened = self.open_scanning(&name, config)?;
+                    open.insert(name.clone(), opened);
+                }
+                _ => return Ok(None),
             }
-            _ => Ok(None),
         }
+        Ok(open.get_mut(&name))
     }
 
     fn open_scanning(&self, name: &LogName, config: LogConfig) -> io::Result<Opened> {
@@ -643,7 +642,7 @@ fn split_batches(bytes: Bytes) -> impl Iterator<Item = StoredBatch> {
 }
 
 /// Adds what an entry has beyond the end of its log.
-fn replay_entry(log: &DiskLog, bytes: Bytes) -> io::Result<()> {
+fn replay_entry(log: &DiskLog, epochs: &mut Vec<EpochStart>, bytes: Bytes) -> io::Result<()> {
     let mut end = log.progress().written();
     let mut appends = Vec::new();
     for batch in split_batches(bytes) {
@@ -658,7 +657,8 @@ fn replay_entry(log: &DiskLog, bytes: Bytes) -> io::Result<()> {
             // The owner's state is not known here; its files at older offsets and the batches themselves give it.
             let roll = log.rolls_before(&batch.header).then(Vec::new);
             log.stage(&batch.header, roll.is_some());
-            appends.push(Append { batch, roll, epochs: None });
+            let epochs = recovery::note_epoch(epochs, &batch.header).then(|| epochs.clone());
+            appends.push(Append { batch, roll, epochs });
         }
     }
     if !appends.is_empty() {

@@ -99,8 +99,13 @@ pub(super) fn open(
         Mode::Clean => {
             tracing::warn!(log = %name.dir(), "the files do not end where a clean stop left them; scanning");
             folder.scan(0)?;
+            folder.drop_states_beyond_end()?;
         }
-        Mode::Scan { recovery_point } => folder.scan(recovery_point)?,
+        Mode::Scan { recovery_point } => {
+            folder.scan(recovery_point)?;
+            folder.drop_states_beyond_end()?;
+            folder.drop_unsynced_snapshots(recovery_point)?;
+        }
     }
     let states = folder.states()?;
     if folder.truncated_bytes > 0 {
@@ -241,7 +246,7 @@ impl<'a> Folder<'a> {
             self.put_aside(scanned.get(aside..).unwrap_or_default())?;
             break;
         }
-        self.drop_states_beyond_end()
+        Ok(())
     }
 
     /// Scans one segment; false if it had to be cut.
@@ -294,6 +299,19 @@ impl<'a> Folder<'a> {
                 self.shared.files.remove(&self.dir.join(offset_name(offset, kind)))?;
             }
         }
+        Ok(())
+    }
+
+    /// Of the two files of a state each may be whole where the other is not, as long as no checkpoint has synced them.
+    /// Kafka's alone knows one batch of each producer: there the state has to come from further back.
+    fn drop_unsynced_snapshots(&mut self, recovery_point: Offset) -> io::Result<()> {
+        for (offset, kinds) in self.state_files.range_mut(recovery_point..) {
+            if kinds.contains(&StateFile::SNAPSHOT) {
+                self.shared.files.remove(&self.dir.join(offset_name(*offset, StateFile::SNAPSHOT)))?;
+                kinds.retain(|kind| *kind != StateFile::SNAPSHOT);
+            }
+        }
+        self.state_files.retain(|_, kinds| !kinds.is_empty());
         Ok(())
     }
 

@@ -13,6 +13,7 @@
 mod budget;
 mod inbound;
 mod outbound;
+mod spares;
 
 pub use budget::{Budget, Reserved};
 pub use inbound::UNRESERVED;

@@ -2,9 +2,11 @@
 //!
 //! Between frames there is no buffer at all: a read goes through the stack, and what arrived is copied out once. A frame
 //! that is longer than what arrived gets a buffer that grows with what arrives, never by what was announced. Above
-//! [`UNRESERVED`] bytes it first needs its size from the budget; until it has it, its socket is not read.
+//! [`UNRESERVED`] bytes it first needs its size from the budget; until it has it, its socket is not read. Then it goes on in
+//! a buffer that an earlier frame has left, if there is one.
 
 use super::budget::{Budget, Reserved};
+use super::spares::{capacity_for, lend};
 use crate::wire::frame::{FrameError, LENGTH_PREFIX, frame_length};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
@@ -63,7 +65,7 @@ impl Inbound {
     /// The next frame, if all of it has arrived.
     pub fn next(&mut self) -> Result<Option<Frame>, FrameError> {
         if let Some(partial) = self.partial.take_if(|partial| partial.data.len() >= partial.total) {
-            return Ok(Some(partial.into_frame()));
+            return Ok(Some(partial.into_frame(&self.budget)));
         }
         let Some(&prefix) = self.received.first_chunk::<LENGTH_PREFIX>().filter(|_| self.partial.is_none()) else {
             return Ok(None);
@@ -147,18 +149,18 @@ impl Partial {
         partial
     }
 
-    fn into_frame(self) -> Frame {
-        let reserved = match self.reservation {
-            Reservation::Held(reserved) => reserved,
-            _ => None,
-        };
-        Frame { bytes: self.data.into(), reserved }
+    fn into_frame(self, budget: &Budget) -> Frame {
+        match self.reservation {
+            Reservation::Held(reserved) => Frame { bytes: lend(self.data, budget.spares()), reserved },
+            _ => Frame { bytes: self.data.into(), reserved: None },
+        }
     }
 
-    /// How much of the frame may be in memory.
+    /// How much memory the frame may take.
     fn ceiling(&self) -> usize {
         match self.reservation {
-            Reservation::NotNeeded | Reservation::Held(_) => self.total,
+            Reservation::NotNeeded => self.total,
+            Reservation::Held(_) => capacity_for(self.total),
             Reservation::Needed | Reservation::Waiting(_) => self.total.min(UNRESERVED),
         }
     }
@@ -171,11 +173,15 @@ impl Partial {
             if self.total > room {
                 return Poll::Pending;
             }
-            self.reservation = Reservation::Waiting(budget.reserve(self.total));
+            self.reservation = Reservation::Waiting(budget.reserve(capacity_for(self.total)));
         }
         if let Reservation::Waiting(waiting) = &mut self.reservation {
             let reserved = ready!(waiting.as_mut().poll(cx));
             self.reservation = Reservation::Held(reserved);
+            if let Some(mut spare) = budget.spares().take(self.total) {
+                spare.extend_from_slice(&self.data);
+                self.data = spare;
+            }
         }
         Poll::Ready(())
     }
@@ -184,7 +190,8 @@ impl Partial {
         if self.data.len() >= self.data.capacity() {
             self.grow(self.data.len());
         }
-        let room = self.ceiling().min(self.data.capacity()).saturating_sub(self.data.len());
+        let whole = self.ceiling().min(self.total);
+        let room = whole.min(self.data.capacity()).saturating_sub(self.data.len());
         let mut target = (&mut self.data).limit(room);
         pin!(stream.read_buf(&mut target)).poll(cx)
     }

@@ -1,6 +1,7 @@
 //! Open files, a bounded number of them: ten thousand partitions must fit into the process's limit.
 
 use super::files::{File, Files, Open};
+use crate::log::Wait;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
@@ -39,22 +40,31 @@ impl Handles {
         FileId(inner.next_id)
     }
 
-    /// The file behind `id`, opened if it is not open. The lock is held while a file is opened, which is short, and
-    /// keeps two callers from opening it twice.
-    pub fn get(&self, id: FileId, path: &Path) -> io::Result<Arc<dyn File>> {
+    /// The file behind `id`, which exists. Opened if it is not open, or `WouldBlock` where that may not be waited for.
+    pub fn get(&self, id: FileId, path: &Path, wait: Wait) -> io::Result<Arc<dyn File>> {
+        if let Some(file) = self.inner.lock().find(id) {
+            return Ok(file);
+        }
+        if wait == Wait::Never {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        // Not under the lock: opening may wait for the disk. Of two that open the same file one is closed again.
+        let file = self.files.open(path, Open::Write)?;
+        Ok(self.keep(id, file))
+    }
+
+    /// Keeps a file that was just made.
+    pub fn keep(&self, id: FileId, file: Arc<dyn File>) -> Arc<dyn File> {
         let mut inner = self.inner.lock();
-        inner.tick += 1;
-        let tick = inner.tick;
-        if let Some((file, used)) = inner.open.get_mut(&id) {
-            *used = tick;
-            return Ok(file.clone());
+        if let Some(open) = inner.find(id) {
+            return open;
         }
         if inner.open.len() >= self.capacity {
             inner.evict();
         }
-        let file = self.files.open(path, Open::Create)?;
+        let tick = inner.tick;
         inner.open.insert(id, (file.clone(), tick));
-        Ok(file)
+        file
     }
 
     /// Closes a file, once its users let go.
@@ -69,6 +79,13 @@ impl Handles {
 }
 
 impl Inner {
+    fn find(&mut self, id: FileId) -> Option<Arc<dyn File>> {
+        self.tick += 1;
+        let (file, used) = self.open.get_mut(&id)?;
+        *used = self.tick;
+        Some(file.clone())
+    }
+
     /// Closes the eighth that was used longest ago, so that the search for it is paid for by many openings.
     fn evict(&mut self) {
         let mut ticks: Vec<u64> = self.open.values().map(|(_, used)| *used).collect();

@@ -107,6 +107,9 @@ impl DiskLog {
     pub(super) fn new(name: LogName, shared: Arc<Shared>, config: LogConfig, found: Found) -> io::Result<Arc<Self>> {
         let staging = Staging::after(found.segments.last(), &*shared.files, &config)?;
         let last = found.segments.last();
+        if let Some((_, sealed)) = found.segments.split_last() {
+            sealed.iter().for_each(|segment| segment.was_sealed());
+        }
         let mark = Mark {
             offset: found.end,
             base: last.map_or(0, |segment| segment.base()),
@@ -234,7 +237,7 @@ impl DiskLog {
             self.write_small(writing, &offset_name(base, state.extension), &state.bytes)?;
         }
         let segment = Segment::new(self.shared.handles.clone(), &self.dir, base, 0, Some(Indexes::new(base)));
-        segment.file()?;
+        segment.make_file(&*self.shared.files)?;
         writing.names += 1;
         self.segments.write().insert(base, segment);
         Ok(())
@@ -362,24 +365,14 @@ impl DiskLog {
         self.segments.read().range(..below).map(|(_, segment)| segment.clone()).collect()
     }
 
-    /// Runs `f` on a segment's indexes, which may have to be loaded first.
-    fn with_indexes<T>(
-        &self,
-        segment: &Arc<Segment>,
-        wait: Wait,
-        f: impl FnOnce(&Indexes) -> io::Result<T>,
-    ) -> io::Result<T> {
-        if wait == Wait::Never && !segment.is_loaded() {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
+    /// Asks a segment's indexes, which may have to be loaded first.
+    fn look_up<T>(&self, segment: &Arc<Segment>, wait: Wait, ask: impl FnOnce(&Indexes) -> T) -> io::Result<T> {
         let interval = self.config.read().index_interval_bytes;
-        let (indexes, loaded) = segment.indexes(&*self.shared.files, interval)?;
-        let result = f(&indexes);
-        drop(indexes);
+        let (answer, loaded) = segment.look_up(&*self.shared.files, interval, wait, ask)?;
         if loaded {
             self.shared.keep_loaded(segment);
         }
-        result
+        Ok(answer)
     }
 
     fn try_read(
@@ -393,19 +386,17 @@ impl DiskLog {
         let mut offset = from;
         while offset < below {
             let Some((segment, next)) = self.segment_of(offset) else { break };
-            let found = self.with_indexes(&segment, wait, |indexes| {
-                let Some(first) = segment.find(indexes, offset, wait)? else { return Ok(None) };
-                let limit = self.limit(&segment, indexes, next, below, wait)?;
+            let start = self.look_up(&segment, wait, |indexes| indexes.position_of(offset))?;
+            if let Some(first) = segment.find(start, offset, wait)? {
+                let limit = self.limit(&segment, next, below, wait)?;
                 let wanted = first.position.saturating_add(max_bytes as u64).min(limit);
-                let mut end = segment.boundary(indexes, first.position, wanted, wait)?.min(limit);
+                let near = self.look_up(&segment, wait, |indexes| indexes.start_at_or_before(wanted))?;
+                let mut end = segment.boundary(near.max(first.position), wanted, wait)?.min(limit);
                 if end < first.end() {
                     end = if first_whole && first.end() <= limit { first.end() } else { first.position };
                 }
-                Ok(Some((first.position, end)))
-            })?;
-            if let Some((position, end)) = found {
-                let length = usize::try_from(end - position).unwrap_or(0);
-                let file = segment.file()?;
+                let length = usize::try_from(end.saturating_sub(first.position)).unwrap_or(0);
+                let (file, position) = (segment.file(wait)?, first.position);
                 return Ok(if length == 0 { Vec::new() } else { vec![Slice::File { file, position, length }] });
             }
             // Nothing at or after the offset in this segment: the batches there were compacted away.
@@ -418,14 +409,7 @@ impl DiskLog {
     }
 
     /// Where the bytes that may be shown end in a segment. `below` lies on a boundary between batches.
-    fn limit(
-        &self,
-        segment: &Segment,
-        indexes: &Indexes,
-        next: Option<Offset>,
-        below: Offset,
-        wait: Wait,
-    ) -> io::Result<u64> {
+    fn limit(&self, segment: &Arc<Segment>, next: Option<Offset>, below: Offset, wait: Wait) -> io::Result<u64> {
         if next.is_some_and(|next| next <= below) {
             return Ok(segment.size());
         }
@@ -433,26 +417,37 @@ impl DiskLog {
         if mark.offset == below && mark.base == segment.base() {
             return Ok(mark.position);
         }
-        Ok(segment.find(indexes, below, wait)?.map_or(segment.size(), |placed| placed.position))
+        let start = self.look_up(segment, wait, |indexes| indexes.position_of(below))?;
+        Ok(segment.find(start, below, wait)?.map_or(segment.size(), |placed| placed.position))
     }
 
     /// A whole batch, read into memory.
     fn read_batch(&self, segment: &Segment, placed: &Placed) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; placed.header.size()];
-        let got = segment.file()?.read_at(&mut bytes, placed.position, Wait::Allowed)?;
+        let got = segment.file(Wait::Allowed)?.read_at(&mut bytes, placed.position, Wait::Allowed)?;
         bytes.truncate(got);
         Ok(bytes)
     }
 
+    /// The largest timestamp of a segment; of a sealed one that nobody reads without loading its indexes.
+    fn largest_timestamp(&self, segment: &Arc<Segment>) -> io::Result<Option<Millis>> {
+        if let Some(stored) = segment.stored_largest_timestamp(&*self.shared.files)? {
+            return Ok(Some(stored));
+        }
+        self.look_up(segment, Wait::Allowed, |indexes| indexes.largest_timestamp().map(|(largest, _)| largest))
+    }
+
+    fn find_time(&self, segment: &Arc<Segment>, timestamp: Millis) -> io::Result<Option<Placed>> {
+        let start = self.look_up(segment, Wait::Allowed, |indexes| indexes.position_of_time(timestamp))?;
+        segment.find_time(start, timestamp)
+    }
+
     fn try_offset_for_time(&self, timestamp: Millis, below: Offset) -> io::Result<Option<TimedOffset>> {
         for segment in self.segments_below(below) {
-            let largest = self.with_indexes(&segment, Wait::Allowed, |indexes| Ok(indexes.largest_timestamp()))?;
-            if largest.is_none_or(|(largest, _)| largest < timestamp) {
+            if self.largest_timestamp(&segment)?.is_none_or(|largest| largest < timestamp) {
                 continue;
             }
-            let found = self.with_indexes(&segment, Wait::Allowed, |indexes| {
-                segment.find_time(indexes, timestamp, Wait::Allowed)
-            })?;
+            let found = self.find_time(&segment, timestamp)?;
             if let Some(placed) = found.filter(|placed| placed.header.base_offset < below) {
                 let bytes = self.read_batch(&segment, &placed)?;
                 return Ok(super::timed::first_at_or_after(&placed.header, &bytes, timestamp));
@@ -464,14 +459,11 @@ impl DiskLog {
     fn try_max_timestamp(&self, below: Offset) -> io::Result<Option<TimedOffset>> {
         let mut best: Option<(Millis, Arc<Segment>, Placed)> = None;
         for segment in self.segments_below(below) {
-            let largest = self.with_indexes(&segment, Wait::Allowed, |indexes| Ok(indexes.largest_timestamp()))?;
-            let Some((largest, _)) = largest else { continue };
+            let Some(largest) = self.largest_timestamp(&segment)? else { continue };
             if best.as_ref().is_some_and(|(best, _, _)| *best >= largest) {
                 continue;
             }
-            let found = self
-                .with_indexes(&segment, Wait::Allowed, |indexes| segment.find_time(indexes, largest, Wait::Allowed))?;
-            match found {
+            match self.find_time(&segment, largest)? {
                 Some(placed) if placed.header.base_offset < below => best = Some((largest, segment, placed)),
                 // The largest of this segment is not published yet: look at every batch that is.
                 _ => {
@@ -493,7 +485,7 @@ impl DiskLog {
         let segments = self.segments_below(Offset::MAX);
         let first = segments.partition_point(|segment| segment.base() <= from).saturating_sub(1);
         for segment in segments.get(first..).unwrap_or_default() {
-            let start = self.with_indexes(segment, Wait::Allowed, |indexes| Ok(indexes.position_of(from)))?;
+            let start = self.look_up(segment, Wait::Allowed, |indexes| indexes.position_of(from))?;
             segment.headers(start, &mut |placed| {
                 if placed.header.base_offset >= from {
                     see(&placed.header);
@@ -508,13 +500,15 @@ impl Staging {
     /// Continues the last segment as it is on disk.
     fn after(last: Option<&Arc<Segment>>, files: &dyn super::Files, config: &LogConfig) -> io::Result<Self> {
         let Some(segment) = last else { return Ok(Self::default()) };
-        let (indexes, _) = segment.indexes(files, config.index_interval_bytes)?;
+        let indexed = |indexes: &Indexes| (indexes.since_entry(), indexes.entries());
+        let ((since_entry, entries), _) =
+            segment.look_up(files, config.index_interval_bytes, Wait::Allowed, indexed)?;
         Ok(Self {
             base: Some(segment.base()),
             size: segment.size(),
             first_timestamp: segment.first_header()?.map(|header| header.max_timestamp),
-            since_entry: indexes.since_entry(),
-            entries: indexes.entries(),
+            since_entry,
+            entries,
         })
     }
 

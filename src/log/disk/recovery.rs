@@ -9,7 +9,6 @@ use super::files::{File, Open, read_all};
 use super::index::Indexes;
 use super::journal::LogName;
 use super::partition_log::{DiskLog, Found};
-use super::scan::HeaderScan;
 use super::segment::Segment;
 use super::shared::Shared;
 use super::sidecars::{
@@ -204,19 +203,27 @@ impl<'a> Folder<'a> {
             self.segments.push(self.segment(base, size, None));
         }
         let Some(last) = self.segments.last().cloned() else { return Ok(true) };
-        let interval = self.config.index_interval_bytes;
-        let from = last.indexes(&*self.shared.files, interval)?.0.start_at_or_before(last.size());
-        let file = last.file()?;
-        let mut scan = HeaderScan::new(&*file, from, last.size(), Wait::Allowed);
-        self.end = last.base();
-        while let Some(placed) = scan.next_header()? {
-            self.end = placed.header.next_offset();
+        match self.end_of(&last) {
+            Ok(end) => {
+                self.end = end;
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                self.segments.clear();
+                Ok(false)
+            }
+            Err(error) => Err(error),
         }
-        if scan.position() == last.size() {
-            return Ok(true);
-        }
-        self.segments.clear();
-        Ok(false)
+    }
+
+    /// The offset after a segment's last batch, from its last index entry on.
+    fn end_of(&self, last: &Segment) -> io::Result<Offset> {
+        let (files, interval) = (&*self.shared.files, self.config.index_interval_bytes);
+        let near_end = |indexes: &Indexes| indexes.start_at_or_before(last.size());
+        let (from, _) = last.look_up(files, interval, Wait::Allowed, near_end)?;
+        let mut end = last.base();
+        last.headers(from, &mut |placed| end = placed.header.next_offset())?;
+        Ok(end)
     }
 
     /// Verifies every batch from the segment that holds `recovery_point` on, and cuts at the first that is not whole.

@@ -24,7 +24,8 @@ impl Placed {
     }
 }
 
-/// Reads headers one after the other. Ends at `end`, at a header that is none, or at a batch that goes past `end`.
+/// Reads headers one after the other, up to `end`, which lies on a boundary between batches. Where it does not get there
+/// the bytes are damaged: an error of kind `InvalidData`.
 pub struct HeaderScan<'a> {
     file: &'a dyn File,
     position: u64,
@@ -40,20 +41,22 @@ impl<'a> HeaderScan<'a> {
         Self { file, position, end, wait, window: Vec::new(), window_at: 0 }
     }
 
-    /// The next header, if the bytes there are one and its batch ends inside.
+    /// The next header, unless the end has been reached.
     pub fn next_header(&mut self) -> io::Result<Option<Placed>> {
-        let Some(header) = self.header_at(self.position)? else { return Ok(None) };
-        let placed = Placed { header, position: self.position };
-        if placed.end() > self.end {
+        if self.position >= self.end {
             return Ok(None);
         }
-        self.position = placed.end();
-        Ok(Some(placed))
-    }
-
-    /// Where the next header would be read.
-    pub fn position(&self) -> u64 {
-        self.position
+        let placed = self.header_at(self.position)?.map(|header| Placed { header, position: self.position });
+        match placed.filter(|placed| placed.end() <= self.end) {
+            Some(placed) => {
+                self.position = placed.end();
+                Ok(Some(placed))
+            }
+            None => {
+                let text = format!("no batch at position {}, where one should begin", self.position);
+                Err(io::Error::new(io::ErrorKind::InvalidData, text))
+            }
+        }
     }
 
     fn header_at(&mut self, position: u64) -> io::Result<Option<BatchHeader>> {

@@ -8,7 +8,7 @@ use super::sidecars::offset_name;
 use crate::log::{Offset, Wait};
 use crate::time::Millis;
 use crate::wire::batch::{BatchHeader, StoredBatch};
-use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
+use parking_lot::RwLock;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,9 +55,16 @@ impl Segment {
         self.size.load(Ordering::Acquire)
     }
 
-    /// The `.log` file.
-    pub fn file(&self) -> io::Result<Arc<dyn File>> {
-        self.handles.get(self.id, &self.path)
+    /// The `.log` file, made.
+    pub fn make_file(&self, files: &dyn Files) -> io::Result<()> {
+        let file = files.open(&self.path, Open::Create)?;
+        self.handles.keep(self.id, file);
+        Ok(())
+    }
+
+    /// The `.log` file, which is there.
+    pub fn file(&self, wait: Wait) -> io::Result<Arc<dyn File>> {
+        self.handles.get(self.id, &self.path, wait)
     }
 
     /// Writes batches at the end, then indexes them.
@@ -68,7 +75,7 @@ impl Segment {
             slices.push(IoSlice::new(&batch.records));
         }
         let start = self.size();
-        self.file()?.write_at(&mut slices, start)?;
+        self.file(Wait::Allowed)?.write_at(&mut slices, start)?;
         let mut position = start;
         let mut guard = self.indexes.write();
         let indexes = guard.get_or_insert_with(|| Indexes::new(self.base));
@@ -83,12 +90,12 @@ impl Segment {
 
     /// Cuts off what a failed write may have left behind.
     pub fn cut_back(&self) -> io::Result<()> {
-        self.file()?.set_len(self.size())
+        self.file(Wait::Allowed)?.set_len(self.size())
     }
 
     /// Syncs the `.log` file.
     pub fn sync(&self) -> io::Result<()> {
-        self.file()?.sync()
+        self.file(Wait::Allowed)?.sync()
     }
 
     /// No more batches will come.
@@ -123,24 +130,48 @@ impl Segment {
         Ok(())
     }
 
-    /// The indexes, loaded or, where the files are missing or wrong, made again by walking the headers. Says whether
-    /// they had to be read in.
-    pub fn indexes(&self, files: &dyn Files, interval: u32) -> io::Result<(MappedRwLockReadGuard<'_, Indexes>, bool)> {
-        let mut loaded = false;
-        loop {
-            let guard = self.indexes.read();
-            if let Ok(indexes) = RwLockReadGuard::try_map(guard, Option::as_ref) {
-                return Ok((indexes, loaded));
-            }
-            let indexes = self.load_indexes(files, interval)?;
-            self.indexes.write().get_or_insert(indexes);
-            loaded = true;
+    /// Asks the indexes, which are loaded if they are not, or made again where the files are missing or wrong. Says
+    /// whether they had to be. `ask` only looks things up: it holds up whoever appends.
+    pub fn look_up<T>(
+        &self,
+        files: &dyn Files,
+        interval: u32,
+        wait: Wait,
+        ask: impl FnOnce(&Indexes) -> T,
+    ) -> io::Result<(T, bool)> {
+        if let Some(indexes) = self.indexes.read().as_ref() {
+            return Ok((ask(indexes), false));
         }
+        if wait == Wait::Never {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        // Over the lock, so that of two readers only one loads: nobody appends to a segment that is not loaded.
+        let mut indexes = self.indexes.write();
+        let indexes = match &mut *indexes {
+            Some(indexes) => indexes,
+            none => none.insert(self.load_indexes(files, interval)?),
+        };
+        Ok((ask(indexes), true))
     }
 
-    /// Whether the indexes are in memory.
-    pub fn is_loaded(&self) -> bool {
-        self.indexes.read().is_some()
+    /// The largest timestamp of a sealed segment from the end of its time index alone; `None` where that does not tell.
+    pub fn stored_largest_timestamp(&self, files: &dyn Files) -> io::Result<Option<Millis>> {
+        let [_, times] = self.index_paths();
+        if !self.sealed.load(Ordering::Acquire) || self.indexes.read().is_some() || !files.exists(&times)? {
+            return Ok(None);
+        }
+        let file = files.open(&times, Open::Read)?;
+        let length = file.len()?;
+        let mut timestamp = [0; 8];
+        if length < 12 || !length.is_multiple_of(12) || file.read_at(&mut timestamp, length - 12, Wait::Allowed)? < 8 {
+            return Ok(None);
+        }
+        Ok(Some(Millis::from_be_bytes(timestamp)))
+    }
+
+    /// The index files hold everything, as of a segment that an earlier process sealed.
+    pub fn was_sealed(&self) {
+        self.sealed.store(true, Ordering::Release);
     }
 
     /// Gives the memory of the indexes back, unless the segment may still grow.
@@ -155,26 +186,26 @@ impl Segment {
         self.handles.forget(self.id);
     }
 
-    /// Header and position of the batch that contains `offset`, or of the first after it.
-    pub fn find(&self, indexes: &Indexes, offset: Offset, wait: Wait) -> io::Result<Option<Placed>> {
-        let file = self.file()?;
-        let mut scan = HeaderScan::new(&*file, indexes.position_of(offset), self.size(), wait);
-        while let Some(placed) = scan.next_header()? {
-            if placed.header.last_offset() >= offset {
-                return Ok(Some(placed));
-            }
+    /// Header and position of the batch that contains `offset`, or of the first after it. `from` is where the index
+    /// says that a batch at or before it begins; where that is not true the segment is searched from its start.
+    pub fn find(&self, from: u64, offset: Offset, wait: Wait) -> io::Result<Option<Placed>> {
+        match self.first_where(from, wait, |header| header.last_offset() >= offset) {
+            Ok(Some(placed)) if placed.header.base_offset > offset && from > 0 => {}
+            Err(error) if error.kind() == io::ErrorKind::InvalidData && from > 0 => {}
+            outcome => return outcome,
         }
-        Ok(None)
+        self.first_where(0, wait, |header| header.last_offset() >= offset)
     }
 
-    /// The last boundary between batches at or before `limit`, at least `from`, which is one.
-    pub fn boundary(&self, indexes: &Indexes, from: u64, limit: u64, wait: Wait) -> io::Result<u64> {
-        if limit >= self.size() {
-            return Ok(self.size());
+    /// The last boundary between batches at or before `limit`. `from` is one.
+    pub fn boundary(&self, from: u64, limit: u64, wait: Wait) -> io::Result<u64> {
+        let size = self.size();
+        if limit >= size {
+            return Ok(size);
         }
-        let file = self.file()?;
-        let mut scan = HeaderScan::new(&*file, indexes.start_at_or_before(limit).max(from), self.size(), wait);
-        let mut boundary = scan.position();
+        let file = self.file(wait)?;
+        let mut scan = HeaderScan::new(&*file, from, size, wait);
+        let mut boundary = from;
         while let Some(placed) = scan.next_header()? {
             if placed.end() > limit {
                 break;
@@ -184,12 +215,16 @@ impl Segment {
         Ok(boundary)
     }
 
-    /// The first batch with a timestamp of at least `timestamp`.
-    pub fn find_time(&self, indexes: &Indexes, timestamp: Millis, wait: Wait) -> io::Result<Option<Placed>> {
-        let file = self.file()?;
-        let mut scan = HeaderScan::new(&*file, indexes.position_of_time(timestamp), self.size(), wait);
+    /// The first batch from `from` on with a timestamp of at least `timestamp`.
+    pub fn find_time(&self, from: u64, timestamp: Millis) -> io::Result<Option<Placed>> {
+        self.first_where(from, Wait::Allowed, |header| header.max_timestamp >= timestamp)
+    }
+
+    fn first_where(&self, from: u64, wait: Wait, wanted: impl Fn(&BatchHeader) -> bool) -> io::Result<Option<Placed>> {
+        let file = self.file(wait)?;
+        let mut scan = HeaderScan::new(&*file, from, self.size(), wait);
         while let Some(placed) = scan.next_header()? {
-            if placed.header.max_timestamp >= timestamp {
+            if wanted(&placed.header) {
                 return Ok(Some(placed));
             }
         }
@@ -198,7 +233,7 @@ impl Segment {
 
     /// Gives every batch from `position` on, where one begins, to `see`.
     pub fn headers(&self, position: u64, see: &mut dyn FnMut(&Placed)) -> io::Result<()> {
-        let file = self.file()?;
+        let file = self.file(Wait::Allowed)?;
         let mut scan = HeaderScan::new(&*file, position, self.size(), Wait::Allowed);
         while let Some(placed) = scan.next_header()? {
             see(&placed);
@@ -208,7 +243,7 @@ impl Segment {
 
     /// The first batch's header.
     pub fn first_header(&self) -> io::Result<Option<BatchHeader>> {
-        let file = self.file()?;
+        let file = self.file(Wait::Allowed)?;
         let first = HeaderScan::new(&*file, 0, self.size(), Wait::Allowed).next_header()?;
         Ok(first.map(|placed| placed.header))
     }

@@ -313,7 +313,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.in_flight_bytes = self.in_flight_bytes.saturating_add(size.bytes);
         self.unreserved_bytes = self.unreserved_bytes.saturating_add(size.unreserved);
         self.serial = mode == Mode::Serial;
-        self.in_flight.push_back(InFlight { pending, frame: size, _reserved: frame.reserved });
+        // A serial request may wait for long, and its frame is decoded: it must not keep others from being read.
+        let reserved = frame.reserved.filter(|_| mode == Mode::Pipelined);
+        self.in_flight.push_back(InFlight { pending, frame: size, _reserved: reserved });
     }
 
     fn write(&mut self, cx: &mut Context<'_>) -> bool {

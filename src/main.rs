@@ -141,16 +141,21 @@ async fn run(config: BrokerConfig, server: Server, open_files: usize) -> anyhow:
     announce(&broker, &server, began);
     let (stop, stopping) = watch::channel(false);
     let api = Arc::new(Api::new(broker.clone()));
-    let serving = tokio::spawn(server.run(api, limits(broker.config()), stopping));
+    let mut serving = tokio::spawn(server.run(api, limits(broker.config()), stopping));
     let sweeping = tokio::spawn(sweep_producers(broker.clone()));
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
-        _ = interrupt.recv() => tracing::info!("stopping: interrupt"),
-    }
+    let ended = tokio::select! {
+        _ = terminate.recv() => { tracing::info!("stopping: SIGTERM"); None }
+        _ = interrupt.recv() => { tracing::info!("stopping: interrupt"); None }
+        ended = &mut serving => Some(ended),
+    };
     sweeping.abort();
-    // Nobody listening means that the server has ended by itself; what it says follows.
+    // An error means that nobody listens any more, which is what is wanted.
     let _ = stop.send(true);
-    serving.await.context("the server failed")?.context("the server failed")?;
+    let served = match ended {
+        Some(ended) => ended,
+        None => serving.await,
+    };
+    served.context("the server failed")?.context("the server failed")?;
     let stopped = waiting(|| broker.stop());
     report(&broker);
     stopped.context("the stop was not clean")
@@ -192,6 +197,7 @@ async fn sweep_producers(broker: Arc<Broker>) {
     let mut ticks = tokio::time::interval(PRODUCER_SWEEP);
     loop {
         ticks.tick().await;
-        broker.partitions().expire_producers(i64::from(broker.config().producer_id_expiration_ms));
+        let expiration_ms = i64::from(broker.config().producer_id_expiration_ms);
+        waiting(|| broker.partitions().expire_producers(expiration_ms));
     }
 }

@@ -131,7 +131,8 @@ async fn read(ctx: &Ctx, wanted: &Wanted, left: usize, first_whole: bool, isolat
     };
     match read_partition(&served, fetch).await {
         Ok(fetched) => Part {
-            growing: Some((served, fetched.high_watermark)),
+            // A log that failed would wake the waiter at once, again and again.
+            growing: (!served.partition.log().progress().has_failed()).then_some((served, fetched.high_watermark)),
             answer: FetchedPartition {
                 index: wanted.index,
                 error_code: None,

@@ -18,7 +18,7 @@ use crate::broker::Served;
 use crate::catalog::{Topic, is_internal};
 use crate::config::TopicConfig;
 use crate::log::Offset;
-use crate::partition::{Acks, AppendError, Appending};
+use crate::partition::{Acks, AppendError, Appended, Appending};
 use crate::time;
 use crate::wire::compression::ZSTD;
 use crate::wire::validate::{self, BatchError, Invalid, RecordErrors, Rules, TimestampType, ValidBatch};
@@ -83,7 +83,8 @@ pub(super) fn handle(
     };
     let silent = request.acks == 0;
     let transactional = request.transactional_id.is_some();
-    let deadline = Instant::now() + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let deadline = (request.acks == -1).then(|| Instant::now() + timeout);
     let topics: Vec<_> =
         request.topic_data.into_iter().map(|topic| submit_topic(&ctx, topic, &acks, transactional)).collect();
     async move {
@@ -153,8 +154,10 @@ fn resolve(ctx: &Ctx, data: &TopicProduceData) -> Result<Arc<Topic>, ErrorCode> 
 
 /// Validates and submits one batch.
 fn submit(ctx: &Ctx, topic: &Topic, data: PartitionProduceData, acks: Acks) -> Result<Part, Refusal> {
-    let served: Arc<Served> =
-        ctx.broker.partition(topic, data.index).map_err(|error| Refusal::text(ErrorCode::from(&error), error))?;
+    let served: Arc<Served> = ctx
+        .broker
+        .partition_to_append(topic, data.index)
+        .map_err(|error| Refusal::text(ErrorCode::from(&error), error))?;
     let now = time::wall();
     let settings = served.settings();
     let log_start = served.partition.log_start();
@@ -211,22 +214,30 @@ fn rules(api_version: i16, settings: &TopicConfig, now: time::Millis) -> Rules {
     }
 }
 
-async fn outcome(part: Part, deadline: Instant) -> PartitionProduceResponse {
+/// `None` after the deadline. What acks=1 waits for is on its way, and has none (`ReplicaManager`).
+async fn finish(appending: Appending, deadline: Option<Instant>) -> Option<Result<Appended, AppendError>> {
+    match deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline, appending.finish()).await.ok(),
+        None => Some(appending.finish().await),
+    }
+}
+
+async fn outcome(part: Part, deadline: Option<Instant>) -> PartitionProduceResponse {
     let response = PartitionProduceResponse::default().with_base_offset(-1).with_log_append_time_ms(-1);
     let refusal = match part {
         Part::Refused(refusal) => refusal,
-        Part::Appending(appending, log_start) => match tokio::time::timeout_at(deadline, appending.finish()).await {
-            Ok(Ok(appended)) => {
+        Part::Appending(appending, log_start) => match finish(appending, deadline).await {
+            Some(Ok(appended)) => {
                 return response
                     .with_base_offset(appended.base_offset)
                     .with_log_append_time_ms(appended.log_append_time)
                     .with_log_start_offset(appended.log_start_offset);
             }
-            Ok(Err(error @ AppendError::Sequence(_))) => {
+            Some(Err(error @ AppendError::Sequence(_))) => {
                 Refusal { log_start, ..Refusal::text(ErrorCode::from(&error), error) }
             }
-            Ok(Err(error)) => Refusal::text(ErrorCode::from(&error), error),
-            Err(_elapsed) => Refusal::code(ErrorCode::RequestTimedOut),
+            Some(Err(error)) => Refusal::text(ErrorCode::from(&error), error),
+            None => Refusal::code(ErrorCode::RequestTimedOut),
         },
     };
     let records = refusal.records.iter().flat_map(|errors| &errors.named).map(|record| {

@@ -3,7 +3,7 @@
 mod partitions;
 mod producer_ids;
 
-pub use partitions::{Partitions, Served, waiting};
+pub use partitions::{Partitions, Served, Use, waiting};
 pub use producer_ids::{ProducerIdError, ProducerIds};
 
 use crate::catalog::{
@@ -145,12 +145,21 @@ impl Broker {
         FinalizedFeatures::default()
     }
 
-    /// A partition of a topic.
+    /// A partition of a topic, to read from.
     pub fn partition(&self, topic: &Topic, partition: i32) -> Result<Arc<Served>, PartitionError> {
+        self.partition_to(Use::Read, topic, partition)
+    }
+
+    /// A partition of a topic, to append to.
+    pub fn partition_to_append(&self, topic: &Topic, partition: i32) -> Result<Arc<Served>, PartitionError> {
+        self.partition_to(Use::Append, topic, partition)
+    }
+
+    fn partition_to(&self, purpose: Use, topic: &Topic, partition: i32) -> Result<Arc<Served>, PartitionError> {
         if !(0..topic.partitions).contains(&partition) {
             return Err(PartitionError::Unknown);
         }
-        Ok(self.partitions.get(topic, partition, &self.catalog, &self.config)?)
+        Ok(self.partitions.get(topic, partition, purpose, &self.catalog, &self.config)?)
     }
 
     /// The settings of a topic in force.

@@ -9,7 +9,7 @@ use crate::log::disk::{Disk, DiskLog, DiskThreads, LogName};
 use crate::log::{Flush, LogConfig, LogError, StateFile};
 use crate::partition::{OpenError, Partition};
 use crate::time::{self, Millis};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,7 +44,7 @@ pub struct Partitions {
 
 #[derive(Default)]
 struct Slot {
-    state: Mutex<State>,
+    state: RwLock<State>,
 }
 
 #[derive(Default)]
@@ -52,10 +52,21 @@ enum State {
     #[default]
     Closed,
     Open(Arc<Served>),
+    /// Since `at`. What the log had published before it failed can still be read.
     Failed {
         error: OpenError,
         at: Millis,
+        last: Option<Arc<Served>>,
     },
+}
+
+/// What a partition is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Reading; for a while after a failure from what was published before.
+    Read,
+    /// Appending.
+    Append,
 }
 
 impl Partitions {
@@ -80,17 +91,18 @@ impl Partitions {
         &self,
         topic: &Topic,
         partition: i32,
+        purpose: Use,
         catalog: &Catalog,
         config: &BrokerConfig,
     ) -> Result<Arc<Served>, OpenError> {
         let slot = self.slot(topic.id, partition);
-        if let Some(state) = slot.state.try_lock()
+        if let Some(state) = slot.state.try_read()
             && let State::Open(served) = &*state
-            && served.partition.failed().is_none()
+            && !served.partition.log().progress().has_failed()
         {
             return Ok(served.clone());
         }
-        waiting(|| self.open(&slot, topic, partition, catalog, config))
+        waiting(|| self.open(&slot, topic, partition, purpose, catalog, config))
     }
 
     fn open(
@@ -98,21 +110,23 @@ impl Partitions {
         slot: &Slot,
         topic: &Topic,
         partition: i32,
+        purpose: Use,
         catalog: &Catalog,
         config: &BrokerConfig,
     ) -> Result<Arc<Served>, OpenError> {
-        let mut state = slot.state.lock();
-        let again = match &*state {
-            State::Open(served) => match served.partition.failed() {
-                None => return Ok(served.clone()),
-                Some(_) => {
-                    self.past_duplicates.fetch_add(served.partition.duplicates(), Ordering::Relaxed);
-                    true
-                }
-            },
-            State::Failed { error, at } if time::monotonic() - at < RETRY_MS => return Err(error.clone()),
-            State::Failed { .. } => true,
-            State::Closed => false,
+        let mut state = slot.state.write();
+        if let State::Open(served) = &*state {
+            let Some(failure) = served.partition.failed() else { return Ok(served.clone()) };
+            self.past_duplicates.fetch_add(served.partition.duplicates(), Ordering::Relaxed);
+            let last = Some(served.clone());
+            *state = State::Failed { error: failure.into(), at: time::monotonic(), last };
+        }
+        let (again, last) = match &*state {
+            State::Failed { error, at, last } if time::monotonic() - at < RETRY_MS => {
+                return last.clone().filter(|_| purpose == Use::Read).ok_or_else(|| error.clone());
+            }
+            State::Failed { last, .. } => (true, last.clone()),
+            State::Closed | State::Open(_) => (false, None),
         };
         let name = LogName { topic: topic.name.to_string(), topic_id: topic.id, partition };
         // Requests may come late, with a topic that was deleted since. Its settings are read under this lock, so that a
@@ -129,8 +143,8 @@ impl Partitions {
             }
             Err(error) => {
                 tracing::error!(partition = %name.dir(), %error, "cannot open");
-                *state = State::Failed { error: error.clone(), at: time::monotonic() };
-                Err(error)
+                *state = State::Failed { error: error.clone(), at: time::monotonic(), last: last.clone() };
+                last.filter(|_| purpose == Use::Read).ok_or(error)
             }
         }
     }
@@ -163,7 +177,7 @@ impl Partitions {
     pub fn delete(&self, topic: &Topic) -> std::io::Result<()> {
         for partition in 0..topic.partitions {
             let slot = self.slot(topic.id, partition);
-            let previous = std::mem::take(&mut *slot.state.lock());
+            let previous = std::mem::take(&mut *slot.state.write());
             let name = LogName { topic: topic.name.to_string(), topic_id: topic.id, partition };
             let log = match &previous {
                 State::Open(served) => {
@@ -216,7 +230,7 @@ impl Partitions {
             let slots = self.slots.read();
             slots.iter().filter(|((id, partition), _)| wanted(*id, *partition)).map(|(_, slot)| slot.clone()).collect()
         };
-        let open = |slot: Arc<Slot>| match &*slot.state.lock() {
+        let open = |slot: Arc<Slot>| match &*slot.state.read() {
             State::Open(served) => Some(served.clone()),
             _ => None,
         };

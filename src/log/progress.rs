@@ -51,6 +51,7 @@ enum End {
 pub struct Progress {
     written: AtomicI64,
     published: AtomicI64,
+    has_failed: AtomicBool,
     inner: Mutex<Inner>,
 }
 
@@ -68,7 +69,12 @@ type Waiters = BTreeMap<(Offset, u64), Arc<Waiter>>;
 impl Progress {
     /// A log whose content ends at `end`, all of it published.
     pub fn new(end: Offset) -> Arc<Self> {
-        Arc::new(Self { written: end.into(), published: end.into(), inner: Mutex::default() })
+        Arc::new(Self {
+            written: end.into(),
+            published: end.into(),
+            has_failed: AtomicBool::new(false),
+            inner: Mutex::default(),
+        })
     }
 
     /// Offset after the last record in the file.
@@ -79,6 +85,11 @@ impl Progress {
     /// Offset after the last record that readers may see: the high watermark.
     pub fn published(&self) -> Offset {
         self.published.load(Ordering::Acquire)
+    }
+
+    /// Whether the log takes nothing more.
+    pub fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Acquire)
     }
 
     /// Why the log takes nothing more, if it does not.
@@ -101,6 +112,7 @@ impl Progress {
         let woken = {
             let mut inner = self.inner.lock();
             inner.failed.get_or_insert(error);
+            self.has_failed.store(true, Ordering::Release);
             let mut woken = std::mem::take(&mut inner.written);
             woken.append(&mut std::mem::take(&mut inner.published));
             woken

@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// When an append is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acks {
-    /// At once; the client does not wait.
+    /// Never; the client does not wait.
     None,
     /// When it is in the file.
     Leader,
@@ -199,7 +199,8 @@ impl Partition {
             Ok((stored, duplicate)) => {
                 let appended = Appended {
                     base_offset: stored.base_offset,
-                    log_append_time: if header.is_append_time() { stored.timestamp } else { -1 },
+                    // A duplicate is told the original's time, whoever's it was (`UnifiedLog`).
+                    log_append_time: if duplicate || header.is_append_time() { stored.timestamp } else { -1 },
                     log_start_offset: -1,
                     duplicate,
                 };
@@ -210,8 +211,8 @@ impl Partition {
         let until = match (required, &outcome) {
             // Computed from batches that may still be lost; then it would not be true.
             (_, Err(_)) | (Acks::All, _) => Until::Published(end),
-            (Acks::Leader, _) => Until::Written(end),
-            (Acks::None, _) => Until::Now,
+            // Nobody is told under acks=0, but the request holds its memory until then.
+            (Acks::Leader | Acks::None, _) => Until::Written(end),
         };
         Appending { log: self.log.clone(), outcome, until }
     }
@@ -394,7 +395,6 @@ fn newest_usable(
 /// How far the log has to come before an outcome may be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Until {
-    Now,
     Written(Offset),
     Published(Offset),
 }
@@ -412,7 +412,6 @@ impl Appending {
     pub async fn finish(self) -> Result<Appended, AppendError> {
         let progress = self.log.progress();
         match self.until {
-            Until::Now => {}
             Until::Written(end) => progress.wait_written(end).await?,
             Until::Published(end) => progress.wait_published(end).await?,
         }

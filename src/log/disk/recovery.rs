@@ -33,7 +33,7 @@ const BATCH_MAX: u64 = 1 << 30;
 pub(super) enum Mode {
     /// The last stop was clean: believe the files.
     Clean,
-    /// Scan from the segment that holds this offset on.
+    /// Scan from the segment that holds the last batch before this offset on.
     Scan { recovery_point: Offset },
 }
 
@@ -226,12 +226,14 @@ impl<'a> Folder<'a> {
         Ok(end)
     }
 
-    /// Verifies every batch from the segment that holds `recovery_point` on, and cuts at the first that is not whole.
+    /// Verifies every batch from the segment that ends at `recovery_point` or holds it, and cuts at the first that is
+    /// not whole.
     fn scan(&mut self, recovery_point: Offset) -> io::Result<()> {
         self.segments.clear();
         // Without a readable history the epochs have to come from all the batches there are.
         let from = if self.epochs_known { recovery_point } else { 0 };
-        let first = self.bases.partition_point(|base| *base <= from).saturating_sub(1);
+        // The segment that ends at the recovery point may have been sealed after it was set, and its indexes with it.
+        let first = self.bases.partition_point(|base| *base < from).saturating_sub(1);
         let bases = std::mem::take(&mut self.bases);
         for &base in bases.get(..first).unwrap_or_default() {
             let size = self.log_file(base)?.len()?;

@@ -1,6 +1,7 @@
 //! The disk engine: Apache Kafka's files, byte for byte.
 
 mod files;
+mod folders;
 mod handles;
 mod index;
 mod journal;

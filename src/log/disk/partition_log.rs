@@ -279,6 +279,14 @@ impl DiskLog {
     /// Makes the small files and indexes durable too, so that recovery may begin at the returned offset. Rounds go
     /// on meanwhile: the lock is not held over the syncs.
     pub(super) fn checkpoint(&self) -> io::Result<Offset> {
+        match self.try_checkpoint() {
+            // Its folder was taken away meanwhile.
+            Err(_) if self.writing.lock().deleted => Ok(self.progress.written()),
+            outcome => outcome,
+        }
+    }
+
+    fn try_checkpoint(&self) -> io::Result<Offset> {
         let files = &*self.shared.files;
         let (end, dirty, sidecars, sealed, names) = {
             let mut writing = self.writing.lock();

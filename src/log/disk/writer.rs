@@ -11,21 +11,18 @@ use super::journal::{self, Journal, JournalError, LogName};
 use super::partition_log::{DiskLog, Writing};
 use super::recovery::{self, Mode, Opened};
 use super::shared::{Counters, Shared};
-use super::sidecars::{
-    CLEAN_MARKER, DELETED_SUFFIX, RECOVERY_POINTS, STRAY_SUFFIX, base64_url, decode_offsets, encode_offsets,
-    parse_partition_dir,
-};
+use super::sidecars::{CLEAN_MARKER, RECOVERY_POINTS, decode_offsets, encode_offsets};
 use crate::log::{Append, EpochStart, Flush, Log, LogConfig, LogError, Offset, StateFile};
 use crate::time::{self, Millis};
 use crate::wire::batch::{BatchHeader, HEADER_SIZE, StoredBatch};
 use bytes::Bytes;
 use indexmap::IndexMap;
 use parking_lot::Mutex;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -90,12 +87,19 @@ pub type Census<'a> = &'a dyn Fn(&str, i32, Option<uuid::Uuid>) -> Known;
 /// One log directory.
 #[derive(Debug)]
 pub struct Disk {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     checks: Checks,
     journal: Mutex<Journal>,
+    /// Every log that is open.
+    pub(super) logs: Mutex<HashMap<LogName, Weak<DiskLog>>>,
     /// Logs with something that a checkpoint has to sync.
-    dirty: Mutex<IndexMap<LogName, Arc<DiskLog>>>,
-    recovery_points: Mutex<IndexMap<(String, i32), Offset>>,
+    pub(super) dirty: Mutex<IndexMap<LogName, Arc<DiskLog>>>,
+    pub(super) recovery_points: Mutex<IndexMap<(String, i32), Offset>>,
+    /// Held while the file of recovery points is written.
+    storing_points: Mutex<()>,
+    /// Folders were renamed, or recovery points dropped, and the disk need not know yet. Held while one is renamed and
+    /// while the disk is told, so that no two look at a folder and then both take it.
+    pub(super) names_unsettled: Mutex<bool>,
     /// Kept from running twice at a time.
     checkpointing: Mutex<()>,
     checkpoint_wanted: CheckpointSignal,
@@ -134,15 +138,16 @@ impl Disk {
             journal: Mutex::new(Journal::new(root, next_number)),
             shared,
             checks: options.checks,
+            logs: Mutex::default(),
             dirty: Mutex::default(),
             recovery_points: Mutex::new(points.unwrap_or_default()),
+            storing_points: Mutex::default(),
+            names_unsettled: Mutex::default(),
             checkpointing: Mutex::default(),
             checkpoint_wanted: CheckpointSignal::default(),
         });
         let partitions = disk.sort_folders(census)?;
-        // A topic made again under an old name must not inherit how far the old one was synced.
-        let known: HashSet<_> = partitions.iter().map(|(name, _)| (name.topic.as_str(), name.partition)).collect();
-        disk.recovery_points.lock().retain(|(topic, partition), _| known.contains(&(topic.as_str(), *partition)));
+        disk.forget_points_but_of(&partitions);
         if !clean {
             disk.recover(partitions, &numbers, census)?;
         }
@@ -150,31 +155,6 @@ impl Disk {
             files.remove(&root.join(journal::file_name(number)))?;
         }
         Ok(disk)
-    }
-
-    /// Removes folders of deleted topics, puts unknown ones aside, and lists the others.
-    fn sort_folders(&self, census: Census<'_>) -> io::Result<Vec<(LogName, LogConfig)>> {
-        let (files, root) = (&*self.shared.files, &self.shared.root);
-        let mut partitions = Vec::new();
-        for entry in files.list(root)?.into_iter().filter(|entry| entry.is_dir) {
-            let path = root.join(&entry.name);
-            if entry.name.ends_with(DELETED_SUFFIX) {
-                files.remove_dir(&path)?;
-                continue;
-            }
-            let Some((topic, partition)) = parse_partition_dir(&entry.name) else { continue };
-            match census(topic, partition, recovery::folder_topic_id(&self.shared, &path)) {
-                Known::Exists(topic_id, config) => {
-                    partitions.push((LogName { topic: topic.to_owned(), topic_id, partition }, config));
-                }
-                Known::Deleted => files.remove_dir(&path)?,
-                Known::Unknown => {
-                    tracing::warn!(folder = %path.display(), "belongs to no topic; put aside as {STRAY_SUFFIX}");
-                    files.rename(&path, &root.join(format!("{}{STRAY_SUFFIX}", entry.name)))?;
-                }
-            }
-        }
-        Ok(partitions)
     }
 
     /// After a stop that was not clean: scans every partition, adds what the journal has beyond it, and leaves the
@@ -236,63 +216,16 @@ impl Disk {
             return Err(io::Error::other(failure));
         }
         self.clear_the_way(name, gone)?;
-        if again {
+        self.settle_names()?;
+        let opened = if again {
             let opened = self.open_scanning(name, config)?;
             self.dirty.lock().insert(name.clone(), opened.log.clone());
-            return Ok(opened);
-        }
-        recovery::open(&self.shared, name.clone(), config, Mode::Clean, self.checks)
-    }
-
-    /// A topic made under the name of one that was just deleted may come before that one's folder is out of the way.
-    fn clear_the_way(&self, name: &LogName, gone: &dyn Fn(uuid::Uuid) -> bool) -> io::Result<()> {
-        let path = self.shared.root.join(name.dir());
-        match recovery::folder_topic_id(&self.shared, &path) {
-            Some(topic_id) if topic_id == name.topic_id => Ok(()),
-            Some(topic_id) if gone(topic_id) => self.rename_deleted(&LogName { topic_id, ..name.clone() }),
-            // Then it is the opener who comes too late.
-            Some(_) => Err(io::Error::other("the folder belongs to a topic made since")),
-            None => Ok(()),
-        }
-    }
-
-    fn rename_deleted(&self, name: &LogName) -> io::Result<()> {
-        let path = self.shared.root.join(name.dir());
-        if recovery::folder_topic_id(&self.shared, &path) != Some(name.topic_id) {
-            return Ok(());
-        }
-        let aside = format!("{}.{}{DELETED_SUFFIX}", name.dir(), base64_url(name.topic_id));
-        match self.shared.files.rename(&path, &self.shared.root.join(aside)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    }
-
-    /// Takes a log out for good: its folder is renamed durably, and removed by [`Disk::remove_deleted`].
-    pub fn delete_log(&self, name: &LogName, log: Option<&DiskLog>) -> io::Result<()> {
-        if let Some(log) = log {
-            // Under this lock nothing is being written, and after it nothing will be.
-            log.writing().deleted = true;
-            log.progress().fail(LogError::Storage(format!("{} was deleted", name.dir()).into()));
-        }
-        self.dirty.lock().shift_remove(name);
-        self.recovery_points.lock().shift_remove(&(name.topic.clone(), name.partition));
-        self.rename_deleted(name)
-    }
-
-    /// Makes earlier [`Disk::delete_log`] calls durable and removes the folders.
-    pub fn remove_deleted(&self) -> io::Result<()> {
-        self.shared.files.sync_dir(&self.shared.root)?;
-        self.store_recovery_points()?;
-        for entry in self.shared.files.list(&self.shared.root)? {
-            if entry.is_dir && entry.name.ends_with(DELETED_SUFFIX) {
-                match self.shared.files.remove_dir(&self.shared.root.join(entry.name)) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
-            }
-        }
-        Ok(())
+            opened
+        } else {
+            recovery::open(&self.shared, name.clone(), config, Mode::Clean, self.checks)?
+        };
+        self.logs.lock().insert(name.clone(), Arc::downgrade(&opened.log));
+        Ok(opened)
     }
 
     /// What the directory did since it was opened.
@@ -453,7 +386,9 @@ impl Disk {
     fn checkpoint_logs(&self, dirty: &IndexMap<LogName, Arc<DiskLog>>, numbers: &[u64]) -> io::Result<()> {
         for (name, log) in dirty {
             let end = log.checkpoint()?;
-            if !log.writing().deleted {
+            // Under the lock: a deletion that comes after takes the point away again.
+            let writing = log.writing();
+            if !writing.deleted {
                 self.set_recovery_point(name, end);
             }
         }
@@ -489,7 +424,9 @@ impl Disk {
         self.recovery_points.lock().insert((name.topic.clone(), name.partition), offset);
     }
 
-    fn store_recovery_points(&self) -> io::Result<()> {
+    /// A checkpoint and a deletion may come together; they write one after the other.
+    pub(super) fn store_recovery_points(&self) -> io::Result<()> {
+        let _one = self.storing_points.lock();
         let content = encode_offsets(&self.recovery_points.lock());
         replace(&*self.shared.files, &self.shared.root.join(RECOVERY_POINTS), &content)
     }

@@ -2,6 +2,9 @@
 //!
 //! Left out for now: sessions (KIP-227). Every answer says that there is none, as Kafka does when its cache is full.
 
+#[cfg(test)]
+mod cache;
+
 use super::context::Ctx;
 use super::errors::ErrorCode;
 use super::fetch_reply::{FetchReply, FetchedPartition, FetchedTopic};

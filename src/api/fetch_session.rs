@@ -4,6 +4,8 @@
 
 #[cfg(test)]
 mod cache;
+#[cfg(test)]
+mod state;
 
 use super::context::Ctx;
 use super::errors::ErrorCode;

@@ -21,10 +21,13 @@ pub mod rope;
 
 mod admin;
 mod api_versions;
+mod config_resource;
+
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
 mod describe_cluster;
+mod describe_configs;
 mod describe_topic_partitions;
 mod fetch;
 pub mod fetch_session;
@@ -34,6 +37,8 @@ mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
+#[cfg(test)]
+mod test_client;
 
 use crate::broker::Broker;
 use crate::wire::frame::{FrameError, HeaderRest, RequestId};
@@ -42,11 +47,7 @@ use bytes::Bytes;
 use context::{Ctx, Peer};
 use fetch_session::FetchSessions;
 use futures_util::future::BoxFuture;
-use kafka_protocol::messages::{
-    ApiKey, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
-    DescribeClusterRequest, DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest,
-    InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest,
-};
+use kafka_protocol::messages::{self, ApiKey};
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Message, Request};
 use rope::{Rope, RopeBuilder};
 use std::future::Future;
@@ -168,7 +169,7 @@ impl ApiRow {
 }
 
 macro_rules! api_table {
-    ($( $key:ident: $request:ty, $min:literal ..= $max:literal, $mode:ident => $handler:path; )*) => {
+    ($( $key:ident: $request:ident, $min:literal ..= $max:literal, $mode:ident => $handler:path; )*) => {
         /// Every API, in the order of the keys.
         pub const TABLE: &[ApiRow] = &[$(
             ApiRow {
@@ -177,18 +178,18 @@ macro_rules! api_table {
                 min: $min,
                 max: $max,
                 mode: Mode::$mode,
-                request_header: <$request as HeaderVersion>::header_version,
+                request_header: <messages::$request as HeaderVersion>::header_version,
             },
         )*];
 
         // A row that promises a version the codec cannot speak does not compile.
         $(const _: () = {
-            assert!(<$request as Request>::KEY == ApiKey::$key as i16);
+            assert!(<messages::$request as Request>::KEY == ApiKey::$key as i16);
             assert!($min <= $max);
-            assert!($min >= <$request as Message>::VERSIONS.min);
-            assert!($max <= <$request as Message>::VERSIONS.max);
-            assert!($min >= <<$request as Request>::Response as Message>::VERSIONS.min);
-            assert!($max <= <<$request as Request>::Response as Message>::VERSIONS.max);
+            assert!($min >= <messages::$request as Message>::VERSIONS.min);
+            assert!($max <= <messages::$request as Message>::VERSIONS.max);
+            assert!($min >= <<messages::$request as Request>::Response as Message>::VERSIONS.min);
+            assert!($max <= <<messages::$request as Request>::Response as Message>::VERSIONS.max);
         };)*
 
         fn call(row: &'static ApiRow, ctx: Arc<Ctx>, body: &mut Bytes) -> Result<Pending, Fatal> {
@@ -211,6 +212,7 @@ api_table! {
     DeleteTopics: DeleteTopicsRequest, 1..=6, Serial => delete_topics::handle;
     InitProducerId: InitProducerIdRequest, 0..=5, Serial => init_producer_id::handle;
     OffsetForLeaderEpoch: OffsetForLeaderEpochRequest, 2..=4, Serial => offset_for_leader_epoch::handle;
+    DescribeConfigs: DescribeConfigsRequest, 1..=4, Serial => describe_configs::handle;
     CreatePartitions: CreatePartitionsRequest, 0..=3, Serial => create_partitions::handle;
     DescribeCluster: DescribeClusterRequest, 0..=2, Serial => describe_cluster::handle;
     DescribeTopicPartitions: DescribeTopicPartitionsRequest, 0..=0, Serial => describe_topic_partitions::handle;

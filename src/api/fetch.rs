@@ -268,6 +268,10 @@ async fn wait_for_more(session: &Session, parts: &[Part], bounds: Bounds, deadli
     let mut growing: Vec<Growing<'_>> = Vec::with_capacity(parts.len());
     for (wanted, part) in session.wanted().iter().zip(parts) {
         let Source::Read(served) = &part.source else { continue };
+        if served.partition.log().progress().has_failed() {
+            // It would wake the waiter at once, again and again.
+            continue;
+        }
         let seen = part.answer.high_watermark;
         let Some(available) = available(served, wanted, bounds).await else { return true };
         growing.push(Growing {

@@ -20,9 +20,9 @@ pub mod fetch_reply;
 pub mod rope;
 
 mod admin;
+mod alter_configs;
 mod api_versions;
 mod config_resource;
-
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
@@ -32,6 +32,7 @@ mod describe_topic_partitions;
 mod fetch;
 pub mod fetch_session;
 mod find_coordinator;
+mod incremental_alter_configs;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
@@ -213,7 +214,9 @@ api_table! {
     InitProducerId: InitProducerIdRequest, 0..=5, Serial => init_producer_id::handle;
     OffsetForLeaderEpoch: OffsetForLeaderEpochRequest, 2..=4, Serial => offset_for_leader_epoch::handle;
     DescribeConfigs: DescribeConfigsRequest, 1..=4, Serial => describe_configs::handle;
+    AlterConfigs: AlterConfigsRequest, 0..=2, Serial => alter_configs::handle;
     CreatePartitions: CreatePartitionsRequest, 0..=3, Serial => create_partitions::handle;
+    IncrementalAlterConfigs: IncrementalAlterConfigsRequest, 0..=1, Serial => incremental_alter_configs::handle;
     DescribeCluster: DescribeClusterRequest, 0..=2, Serial => describe_cluster::handle;
     DescribeTopicPartitions: DescribeTopicPartitionsRequest, 0..=0, Serial => describe_topic_partitions::handle;
 }

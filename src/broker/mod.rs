@@ -34,6 +34,8 @@ pub struct Broker {
     producer_ids: ProducerIds,
     threads: Mutex<Option<DiskThreads>>,
     warned: Warned,
+    /// Held while settings are read and brought to open partitions, which may wait for the disk.
+    reconfiguring: Mutex<()>,
 }
 
 /// What is warned about once, however often clients give cause.
@@ -112,6 +114,7 @@ impl Broker {
             producer_ids: ProducerIds::default(),
             threads,
             warned: Warned::default(),
+            reconfiguring: Mutex::new(()),
         }))
     }
 
@@ -160,6 +163,15 @@ impl Broker {
             return Err(PartitionError::Unknown);
         }
         Ok(self.partitions.get(topic, partition, purpose, &self.catalog, &self.config)?)
+    }
+
+    /// Has the open partitions of a topic follow its settings, after the catalog has changed them. Waits for those that
+    /// are being opened. Whoever comes last brings the last settings, whatever the order of the changes was.
+    pub fn settings_changed(&self, topic_id: Uuid) {
+        let _one_at_a_time = self.reconfiguring.lock();
+        if let Some(topic) = self.catalog.image().topic_by_id(topic_id) {
+            self.partitions.reconfigure(topic_id, &topic_settings(&self.config, topic));
+        }
     }
 
     /// The settings of a topic in force.

@@ -1,10 +1,11 @@
 use super::context::{Endpoint, Listener};
 use super::errors::ErrorCode;
 use super::*;
+
 use crate::log::Slice;
 use bytes::{Buf, BytesMut};
 use futures_util::FutureExt;
-use kafka_protocol::messages::{ApiVersionsResponse, RequestHeader, ResponseHeader};
+use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, StrBytes, encode_request_header_into_buffer};
 
 fn peer() -> Arc<Peer> {

@@ -20,7 +20,7 @@ use crate::log::{EpochStart, Log, LogConfig, LogError, Offset, Recovered, StateF
 use crate::time;
 use crate::wire::batch::{BatchHeader, CRC_FROM, HEADER_SIZE};
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -34,7 +34,12 @@ pub(super) enum Mode {
     /// The last stop was clean: believe the files.
     Clean,
     /// Scan from the segment that holds the last batch before this offset on.
-    Scan { recovery_point: Offset },
+    Scan {
+        /// Before it everything is synced.
+        recovery_point: Offset,
+        /// What is scanned is also written again: the page cache that shows it is not known to reach the disk.
+        rewrite: bool,
+    },
 }
 
 /// A log, and what its owner needs to build its own state again.
@@ -97,11 +102,11 @@ pub(super) fn open(
         Mode::Clean if folder.load_clean()? => {}
         Mode::Clean => {
             tracing::warn!(log = %name.dir(), "the files do not end where a clean stop left them; scanning");
-            folder.scan(0)?;
+            folder.scan(0, false)?;
             folder.drop_states_beyond_end()?;
         }
-        Mode::Scan { recovery_point } => {
-            folder.scan(recovery_point)?;
+        Mode::Scan { recovery_point, rewrite } => {
+            folder.scan(recovery_point, rewrite)?;
             folder.drop_states_beyond_end()?;
             folder.drop_unsynced_snapshots(recovery_point)?;
         }
@@ -228,7 +233,7 @@ impl<'a> Folder<'a> {
 
     /// Verifies every batch from the segment that ends at `recovery_point` or holds it, and cuts at the first that is
     /// not whole.
-    fn scan(&mut self, recovery_point: Offset) -> io::Result<()> {
+    fn scan(&mut self, recovery_point: Offset, rewrite: bool) -> io::Result<()> {
         self.segments.clear();
         // Without a readable history the epochs have to come from all the batches there are.
         let from = if self.epochs_known { recovery_point } else { 0 };
@@ -248,7 +253,7 @@ impl<'a> Folder<'a> {
         for (index, &base) in scanned.iter().enumerate() {
             // A segment that does not begin where the last one ended would leave a hole.
             let follows = base == self.end;
-            if follows && self.scan_segment(base)? {
+            if follows && self.scan_segment(base, rewrite)? {
                 continue;
             }
             let aside = if follows { index + 1 } else { index };
@@ -259,7 +264,7 @@ impl<'a> Folder<'a> {
     }
 
     /// Scans one segment; false if it had to be cut.
-    fn scan_segment(&mut self, base: Offset) -> io::Result<bool> {
+    fn scan_segment(&mut self, base: Offset, rewrite: bool) -> io::Result<bool> {
         let file = self.log_file(base)?;
         let size = file.len()?;
         let mut scan = BatchScan { file: &*file, size, position: 0, expected: base, check_crc: self.checks.crc };
@@ -277,6 +282,9 @@ impl<'a> Folder<'a> {
             self.truncated_bytes += size - valid;
         }
         self.end = scan.expected;
+        if rewrite {
+            write_again(&*file, valid)?;
+        }
         let indexes = if self.checks.rebuild_indexes { Some(indexes) } else { None };
         let segment = self.segment(base, valid, indexes);
         segment.write_indexes(&*self.shared.files)?;
@@ -345,6 +353,23 @@ impl<'a> Folder<'a> {
         }
         Ok(states)
     }
+}
+
+/// Writes the first bytes of a file over themselves.
+fn write_again(file: &dyn File, length: u64) -> io::Result<()> {
+    let mut buffer = vec![0; 256 * 1024];
+    let mut position = 0;
+    while position < length {
+        let want = usize::try_from(length - position).unwrap_or(usize::MAX).min(buffer.len());
+        let part = buffer.get_mut(..want).unwrap_or_default();
+        let got = file.read_at(part, position, Wait::Allowed)?;
+        if got == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        file.write_at(&mut [IoSlice::new(part.get(..got).unwrap_or_default())], position)?;
+        position += got as u64;
+    }
+    Ok(())
 }
 
 /// Walks whole, valid batches whose offsets go on without a gap.

@@ -1,9 +1,10 @@
 //! What the logs of one directory have in common.
 
-use super::files::Files;
+use super::files::{Files, Open};
 use super::handles::Handles;
 use super::partition_log::DiskLog;
 use super::segment::Segment;
+use super::sidecars::UNSURE_MARKER;
 use crate::log::{Append, LogError};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -79,10 +80,19 @@ impl Shared {
         let mut failure = self.failure.lock();
         let told = failure.get_or_insert_with(|| {
             tracing::error!("{text}");
+            self.note_unsure();
             LogError::Storage(text.into())
         });
         self.failed.store(true, Ordering::Release);
         told.clone()
+    }
+
+    /// Tells the next start that the page cache may show what the disk does not have and never gets: after a failed
+    /// sync the kernel takes the pages for written.
+    pub fn note_unsure(&self) {
+        if let Err(error) = self.files.open(&self.root.join(UNSURE_MARKER), Open::Create) {
+            tracing::warn!(%error, "cannot leave a note of the failure");
+        }
     }
 
     /// Bounds the number of sealed segments with indexes in memory.

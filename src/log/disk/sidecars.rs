@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 /// Presence alone says that the last stop was clean (`CleanShutdownFileHandler`).
 pub const CLEAN_MARKER: &str = ".kafka_cleanshutdown";
+/// Presence says that a sync failed. Not synced itself: it lives as long as the page cache that must not be believed.
+pub const UNSURE_MARKER: &str = "sync-failed";
 /// How far each partition is synced (`OffsetCheckpointFile`).
 pub const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 /// The leader epoch history of one partition (`LeaderEpochCheckpointFile`).

@@ -11,7 +11,7 @@ use super::journal::{self, Journal, JournalError, LogName};
 use super::partition_log::{DiskLog, Writing};
 use super::recovery::{self, Mode, Opened};
 use super::shared::{Counters, Shared};
-use super::sidecars::{CLEAN_MARKER, RECOVERY_POINTS, decode_offsets, encode_offsets};
+use super::sidecars::{CLEAN_MARKER, RECOVERY_POINTS, UNSURE_MARKER, decode_offsets, encode_offsets};
 use crate::log::{Append, EpochStart, Flush, Log, LogConfig, LogError, Offset, StateFile};
 use crate::time::{self, Millis};
 use crate::wire::batch::{BatchHeader, HEADER_SIZE, StoredBatch};
@@ -148,8 +148,13 @@ impl Disk {
         });
         let partitions = disk.sort_folders(census)?;
         disk.forget_points_but_of(&partitions);
-        if !clean {
-            disk.recover(partitions, &numbers, census)?;
+        if !clean && let Err(error) = disk.recover(partitions, &numbers, census) {
+            disk.shared.note_unsure();
+            return Err(error);
+        }
+        let unsure = root.join(UNSURE_MARKER);
+        if files.exists(&unsure)? {
+            files.remove(&unsure)?;
         }
         for number in numbers {
             files.remove(&root.join(journal::file_name(number)))?;
@@ -161,8 +166,9 @@ impl Disk {
     /// folders as a clean stop would, but for the owner's state.
     fn recover(&self, partitions: Vec<(LogName, LogConfig)>, numbers: &[u64], census: Census<'_>) -> io::Result<()> {
         let mut open = IndexMap::new();
+        let rewrite = self.shared.files.exists(&self.shared.root.join(UNSURE_MARKER))?;
         for (name, config) in partitions {
-            let opened = self.open_scanning(&name, config)?;
+            let opened = self.open_scanning(&name, config, rewrite)?;
             open.insert(name, opened);
         }
         if self.checks.replay_journal {
@@ -189,7 +195,7 @@ impl Disk {
         if !open.contains_key(&name) {
             match census(&name.topic, name.partition, Some(name.topic_id)) {
                 Known::Exists(topic_id, config) if topic_id == name.topic_id => {
-                    let opened = self.open_scanning(&name, config)?;
+                    let opened = self.open_scanning(&name, config, false)?;
                     open.insert(name.clone(), opened);
                 }
                 _ => return Ok(None),
@@ -198,9 +204,9 @@ impl Disk {
         Ok(open.get_mut(&name))
     }
 
-    fn open_scanning(&self, name: &LogName, config: LogConfig) -> io::Result<Opened> {
-        let recovery_point = self.recovery_point(name);
-        recovery::open(&self.shared, name.clone(), config, Mode::Scan { recovery_point }, self.checks)
+    fn open_scanning(&self, name: &LogName, config: LogConfig, rewrite: bool) -> io::Result<Opened> {
+        let mode = Mode::Scan { recovery_point: self.recovery_point(name), rewrite };
+        recovery::open(&self.shared, name.clone(), config, mode, self.checks)
     }
 
     /// Opens a partition's log. `again`: it failed since the start, so what its files hold is not known. `gone` says
@@ -218,7 +224,7 @@ impl Disk {
         self.clear_the_way(name, gone)?;
         self.settle_names()?;
         let opened = if again {
-            let opened = self.open_scanning(name, config)?;
+            let opened = self.open_scanning(name, config, false)?;
             self.dirty.lock().insert(name.clone(), opened.log.clone());
             opened
         } else {

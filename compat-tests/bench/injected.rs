@@ -91,6 +91,11 @@ impl Files for SlowFiles {
         std::thread::sleep(self.delay);
         self.files.sync_dir(path)
     }
+
+    fn sync_all(&self, dir: &Path) -> io::Result<()> {
+        std::thread::sleep(self.delay);
+        self.files.sync_all(dir)
+    }
 }
 
 impl File for SlowFile {

@@ -9,6 +9,7 @@
 //!
 //! ```text
 //! scripts/bench [throughput] [durable] [start] [partitions] [--rounds=5] [--mb=1000] [--seconds=5] [--disk=<directory>]
+//! scripts/bench load <port> produce|fetch <megabytes> <bytes of a record>    puts a running broker under load, for a profiler
 //! ```
 
 mod durable;
@@ -41,6 +42,7 @@ fn main() -> anyhow::Result<()> {
     match arguments.first().map(String::as_str) {
         Some("null-server") => return null::run(&arguments),
         Some("broker") => return injected::run(&arguments),
+        Some("load") => return throughput::against(&arguments),
         _ => {}
     }
     let mut sections = Vec::new();

@@ -124,6 +124,20 @@ fn measured(broker: &Process, megabytes: usize, load: impl FnOnce() -> anyhow::R
     })
 }
 
+/// `load <port> produce|fetch <megabytes> <bytes of a record>`: a broker that is running already.
+pub fn against(arguments: &[String]) -> anyhow::Result<()> {
+    let [_, port, what, megabytes, value_size] = arguments else { bail!("load <port> produce|fetch <MB> <bytes>") };
+    let (port, value_size, megabytes) = (port.parse()?, value_size.parse()?, megabytes.parse::<usize>()?);
+    let (count, began) = (megabytes * 1_000_000 / value_size, Instant::now());
+    match what.as_str() {
+        "produce" => produce(port, count, value_size)?,
+        "fetch" => fetch(port, count, value_size)?,
+        other => bail!("{other} is neither produce nor fetch"),
+    }
+    println!("{:.0} MB/s", megabytes as f64 / began.elapsed().as_secs_f64());
+    Ok(())
+}
+
 /// Counts what was acknowledged.
 struct Acknowledged(Arc<AtomicUsize>);
 
@@ -154,11 +168,15 @@ fn produce(port: u16, count: usize, value_size: usize) -> anyhow::Result<()> {
         .set("queue.buffering.max.kbytes", "262144")
         .create_with_context(Acknowledged(acknowledged.clone()))?;
     let value: Vec<u8> = (0..value_size).map(|at| (at * 31) as u8).collect();
+    let began = Instant::now();
     for at in 0..count {
         let mut record = BaseRecord::<(), [u8]>::to(TOPIC).partition(0).payload(&value);
         while let Err((error, unsent)) = producer.send(record) {
             if error != KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) {
                 bail!("cannot produce: {error}");
+            }
+            if began.elapsed() > WITHIN {
+                bail!("the broker does not take {count} records in time");
             }
             producer.poll(Duration::from_millis(1));
             record = unsent;

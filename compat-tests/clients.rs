@@ -1,0 +1,161 @@
+//! What the stories ask of librdkafka, with settings that hide no fault of a broker.
+
+use crate::common::{DEADLINE, Ottla};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message, Timestamp};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// A client's settings, with these added.
+pub fn config(bootstrap: &str, settings: &[(&str, &str)]) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap).set("reconnect.backoff.ms", "10").set("reconnect.backoff.max.ms", "100");
+    for (name, value) in settings {
+        config.set(*name, *value);
+    }
+    config
+}
+
+/// An admin client and the runtime that its futures want.
+pub struct Admin {
+    pub client: AdminClient<DefaultClientContext>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Admin {
+    pub fn new(broker: &Ottla) -> Self {
+        let client = config(&broker.bootstrap(), &[]).create().unwrap();
+        Self { client, runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap() }
+    }
+
+    /// Waits for an answer.
+    pub fn wait<T>(&self, answer: impl Future<Output = Result<T, KafkaError>>) -> T {
+        self.runtime.block_on(async { tokio::time::timeout(DEADLINE, answer).await.expect("no answer").unwrap() })
+    }
+
+    /// Makes a topic with settings of its own, and waits until it can be used.
+    pub fn create(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
+        assert_eq!(self.try_create(&topic), Ok(()));
+    }
+
+    pub fn try_create(&self, topic: &NewTopic<'_>) -> Result<(), RDKafkaErrorCode> {
+        only(self.wait(self.client.create_topics([topic], &options())))
+    }
+
+    pub fn delete(&self, name: &str) -> Result<(), RDKafkaErrorCode> {
+        only(self.wait(self.client.delete_topics(&[name], &options())))
+    }
+
+    /// Names and partition counts of all topics, in the order of names.
+    pub fn topics(&self) -> Vec<(String, usize)> {
+        let metadata = self.client.inner().fetch_metadata(None, DEADLINE).unwrap();
+        let mut topics: Vec<_> =
+            metadata.topics().iter().map(|topic| (topic.name().to_string(), topic.partitions().len())).collect();
+        topics.sort();
+        topics
+    }
+}
+
+pub fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(DEADLINE)).operation_timeout(Some(DEADLINE))
+}
+
+/// The outcome for the only thing that was asked for.
+pub fn only<T, N>(results: Vec<Result<T, (N, RDKafkaErrorCode)>>) -> Result<(), RDKafkaErrorCode> {
+    assert_eq!(results.len(), 1);
+    results.into_iter().next().unwrap().map(|_| ()).map_err(|(_, code)| code)
+}
+
+/// A record as a consumer sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    pub partition: i32,
+    pub offset: i64,
+    pub timestamp: Timestamp,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Record {
+    fn of(message: &BorrowedMessage<'_>) -> Self {
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        Self {
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp: message.timestamp(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers: headers.map(|it| (it.key.to_string(), it.value.map(<[u8]>::to_vec))).collect(),
+        }
+    }
+
+    /// The value, where it is text.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(self.value.as_deref().unwrap()).unwrap()
+    }
+}
+
+/// A consumer that checks CRCs, makes no topics and has a group in name only.
+pub fn consumer(bootstrap: &str) -> BaseConsumer {
+    let settings = [
+        ("group.id", "none"),
+        ("enable.auto.commit", "false"),
+        ("check.crcs", "true"),
+        ("fetch.wait.max.ms", "20"),
+        ("auto.offset.reset", "error"),
+        ("allow.auto.create.topics", "false"),
+    ];
+    config(bootstrap, &settings).create().unwrap()
+}
+
+/// First and end offset of a partition.
+pub fn watermarks(consumer: &BaseConsumer, topic: &str, partition: i32) -> (i64, i64) {
+    consumer.fetch_watermarks(topic, partition, DEADLINE).unwrap()
+}
+
+/// Everything in the first `partitions` partitions of a topic, each partition's records in the order they came.
+pub fn read_all(bootstrap: &str, topic: &str, partitions: i32) -> Vec<Vec<Record>> {
+    let consumer = consumer(bootstrap);
+    let from: Vec<_> = (0..partitions).map(|partition| (partition, 0)).collect();
+    read_from(&consumer, topic, &from)
+}
+
+/// Everything from these offsets on, by the order in which the partitions are given.
+pub fn read_from(consumer: &BaseConsumer, topic: &str, from: &[(i32, i64)]) -> Vec<Vec<Record>> {
+    let mut assignment = TopicPartitionList::new();
+    for (partition, offset) in from {
+        assignment.add_partition_offset(topic, *partition, Offset::Offset(*offset)).unwrap();
+    }
+    let ends: Vec<i64> = from.iter().map(|(partition, _)| watermarks(consumer, topic, *partition).1).collect();
+    let mut left: i64 = from.iter().zip(&ends).map(|((_, offset), end)| end - offset).sum();
+    let mut records = vec![Vec::new(); from.len()];
+    consumer.assign(&assignment).unwrap();
+    let mut progress = Instant::now();
+    while left > 0 {
+        assert!(progress.elapsed() < DEADLINE, "{left} records of {topic} do not come");
+        let Some(message) = consumer.poll(Duration::from_millis(100)) else { continue };
+        let record = match message {
+            Ok(message) => Record::of(&message),
+            // librdkafka tells of a broken connection and tries again.
+            Err(KafkaError::MessageConsumption(RDKafkaErrorCode::BrokerTransportFailure)) => continue,
+            Err(error) => panic!("{topic}: {error}"),
+        };
+        let at = from.iter().position(|(partition, _)| *partition == record.partition).unwrap();
+        let offset = from[at].1 + i64::try_from(records[at].len()).unwrap();
+        assert_eq!(record.offset, offset, "{topic}-{}: no hole, nothing twice", record.partition);
+        records[at].push(record);
+        left -= 1;
+        progress = Instant::now();
+    }
+    consumer.unassign().unwrap();
+    records
+}

@@ -11,3 +11,4 @@ mod common;
 mod ledger;
 
 mod order;
+mod process;

@@ -12,3 +12,5 @@ mod ledger;
 
 mod order;
 mod process;
+mod records;
+mod time;

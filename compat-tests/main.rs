@@ -1,7 +1,7 @@
 //! Real clients (librdkafka) against the real binary, on a free port and in a temporary directory.
 //!
 //! One file is one story. `common` has the broker's process, `clients` what librdkafka is asked for, `ledger` who sent
-//! what and what of it was acknowledged. Consumers are assigned their partitions; groups
+//! what and what of it was acknowledged, `proxy` a wire that breaks. Consumers are assigned their partitions; groups
 //! are not here yet. Deadlines only end hangs; a random run prints its seed, and COMPAT_SEED repeats it.
 
 #![cfg(test)]
@@ -9,7 +9,9 @@
 mod clients;
 mod common;
 mod ledger;
+mod proxy;
 
+mod idempotence;
 mod order;
 mod process;
 mod records;

@@ -12,6 +12,7 @@ mod ledger;
 mod proxy;
 
 mod idempotence;
+mod kills;
 mod order;
 mod process;
 mod records;

@@ -11,6 +11,7 @@ mod common;
 mod ledger;
 mod proxy;
 
+mod admin;
 mod idempotence;
 mod kills;
 mod order;

@@ -58,10 +58,10 @@ impl Broker {
         fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    /// Bytes of memory that are its own: not those of files that it has mapped.
+    /// Bytes of memory that it has.
     pub fn resident(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("Linux says it");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says it");
         line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
     }
 

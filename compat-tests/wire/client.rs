@@ -3,7 +3,7 @@
 use crate::broker::Broker;
 use crate::messages;
 use kafka_protocol::messages::RequestHeader;
-use kafka_protocol::protocol::{Encodable, HeaderVersion, Message, Request, StrBytes};
+use kafka_protocol::protocol::{Encodable, HeaderVersion, Request, StrBytes};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
@@ -16,6 +16,7 @@ const NAME: &str = "wire";
 
 /// One connection.
 pub struct Client {
+    port: u16,
     stream: TcpStream,
     next_id: i32,
 }
@@ -23,11 +24,20 @@ pub struct Client {
 impl Client {
     /// Connects.
     pub fn new(broker: &Broker) -> Client {
-        let stream = TcpStream::connect(("127.0.0.1", broker.port())).unwrap();
+        Client::connect(broker.port())
+    }
+
+    fn connect(port: u16) -> Client {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Client { stream, next_id: 1 }
+        Client { port, stream, next_id: 1 }
+    }
+
+    /// A new connection to the same broker.
+    pub fn again(&self) -> Client {
+        Client::connect(self.port)
     }
 
     /// Sends bytes as they are. That the broker has closed the connection is not noticed here.
@@ -136,11 +146,6 @@ pub fn response<Q: Request>(version: i16, reply: Vec<u8>) -> Q::Response {
     let response = Q::Response::decode(&mut bytes, version).unwrap();
     assert!(bytes.is_empty(), "{} bytes behind the reply", bytes.len());
     response
-}
-
-/// The highest version that the codec has of a request.
-pub fn newest<Q: Message>() -> i16 {
-    Q::VERSIONS.max
 }
 
 fn is_closed(error: &io::Error) -> bool {

@@ -6,10 +6,13 @@
 #![cfg(test)]
 
 #[allow(dead_code)]
-mod broker;
+mod asking;
 #[allow(dead_code)]
+mod batches;
+mod broker;
 mod client;
 mod codec;
 mod fixtures;
 mod messages;
+mod table;
 mod tree;

@@ -13,6 +13,8 @@ mod broker;
 mod client;
 mod codec;
 mod fixtures;
+mod hostile;
 mod messages;
+
 mod table;
 mod tree;

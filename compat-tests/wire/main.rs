@@ -5,9 +5,7 @@
 
 #![cfg(test)]
 
-#[allow(dead_code)]
 mod asking;
-#[allow(dead_code)]
 mod batches;
 mod broker;
 mod client;
@@ -15,6 +13,5 @@ mod codec;
 mod fixtures;
 mod hostile;
 mod messages;
-
 mod table;
 mod tree;

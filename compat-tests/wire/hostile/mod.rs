@@ -2,6 +2,7 @@
 //! what the others notice is nothing; what it costs is bounded memory.
 
 mod frames;
+mod memory;
 mod shapes;
 
 use crate::asking::{append, create_topic, fetch};

@@ -1,8 +1,10 @@
 //! Clients that mean no good, each with a healthy one beside it. What they get is a Kafka error or a closed connection;
 //! what the others notice is nothing; what it costs is bounded memory.
 
+mod appends;
 mod frames;
 mod memory;
+mod reads;
 mod shapes;
 
 use crate::asking::{append, create_topic, fetch};

@@ -13,23 +13,24 @@ use super::context::{Ctx, Operation, Resource, authorize, throttle};
 use super::errors::ErrorCode;
 use crate::log::TimedOffset;
 use crate::partition::{Isolation, OffsetQuery};
-use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
-use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
+use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) async fn handle(ctx: Arc<Ctx>, request: ListOffsetsRequest) -> ListOffsetsResponse {
     let isolation = if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted };
     let is_follower = request.replica_id.0 >= 0;
-    let mut asked = asked(&request);
+    let numbers = numbers(&request);
+    let mut asked = asked(&request, &numbers);
     let mut topics = Vec::with_capacity(request.topics.len());
-    for topic in request.topics {
+    for (topic, number) in request.topics.into_iter().zip(numbers) {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in topic.partitions {
             let index = partition.partition_index;
             // Answered once, and so taken out.
-            let Some(times) = asked.remove(&(topic.name.clone(), index)) else { continue };
+            let Some(times) = asked.remove(&(number, index)) else { continue };
             let found = if is_follower || times > 1 {
                 Err(ErrorCode::InvalidRequest)
             } else {
@@ -42,12 +43,20 @@ pub(super) async fn handle(ctx: Arc<Ctx>, request: ListOffsetsRequest) -> ListOf
     ListOffsetsResponse::default().with_topics(topics).with_throttle_time_ms(throttle(&ctx))
 }
 
-/// How often each partition is named. A name's clone shares its bytes, which may be many more than the partition's.
-fn asked(request: &ListOffsetsRequest) -> BTreeMap<(TopicName, i32), usize> {
+/// A number for each of the topics, the same for the same name. A name may be long and its partitions many: they go by
+/// the number.
+fn numbers(request: &ListOffsetsRequest) -> Vec<usize> {
+    let mut known = BTreeMap::new();
+    let number = |(at, topic): (usize, &ListOffsetsTopic)| *known.entry(topic.name.clone()).or_insert(at);
+    request.topics.iter().enumerate().map(number).collect()
+}
+
+/// How often each partition is named.
+fn asked(request: &ListOffsetsRequest, numbers: &[usize]) -> BTreeMap<(usize, i32), usize> {
     let mut asked = BTreeMap::new();
-    for topic in &request.topics {
+    for (topic, number) in request.topics.iter().zip(numbers) {
         for partition in &topic.partitions {
-            *asked.entry((topic.name.clone(), partition.partition_index)).or_default() += 1;
+            *asked.entry((*number, partition.partition_index)).or_default() += 1;
         }
     }
     asked

@@ -1,6 +1,7 @@
 //! What exists, as a value. Pure: it changes only by [`Image::apply`], which is also how it is read back from disk.
 
 use super::records::Record;
+use super::topics::MAX_NAME_LENGTH;
 use indexmap::IndexMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -102,7 +103,8 @@ impl Image {
 
     /// The topic of a name.
     pub fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
-        self.topics.get(name)
+        // Requests have longer ones, and ask for them a hundred thousand times; hashing is not free.
+        if name.len() > MAX_NAME_LENGTH { None } else { self.topics.get(name) }
     }
 
     /// The topic of an id.

@@ -106,7 +106,7 @@ pub fn compress(codec: u8, data: &[u8]) -> Vec<u8> {
     match codec {
         0 => data.to_vec(),
         1 => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             encoder.write_all(data).unwrap();
             encoder.finish().unwrap()
         }

@@ -74,7 +74,7 @@ fn decompression_bombs_take_little_memory() {
     create_topic(&mut client, "bombs", 1, &[]);
     // Records may become 1,024 times as large as a batch may be: 64 MiB here.
     create_topic(&mut client, "small", 1, &[("max.message.bytes", "65536")]);
-    let (fits, too_large) = (one_record(60 * MIB), one_record(65 * MIB));
+    let (fits, too_large) = (one_record(40 * MIB), one_record(65 * MIB));
     let bombs: Vec<(&str, &str, Vec<u8>, i16)> = vec![
         ("gzip", "bombs", bomb(1, compress(1, &fits)), 0),
         ("snappy", "bombs", bomb(2, compress(2, &one_record(20 * MIB))), 0),

@@ -5,6 +5,7 @@ mod appends;
 mod frames;
 mod memory;
 mod reads;
+mod sessions;
 mod shapes;
 
 use crate::asking::{append, create_topic, fetch};

@@ -158,6 +158,10 @@ fn submit(ctx: &Ctx, topic: &Topic, data: PartitionProduceData, acks: Acks) -> R
         .broker
         .partition_to_append(topic, data.index)
         .map_err(|error| Refusal::text(ErrorCode::from(&error), error))?;
+    if served.partition.is_congested() {
+        // Retriable, like what the disk says when it is full.
+        return Err(Refusal::text(ErrorCode::KafkaStorageError, "the disk does not keep up; try again"));
+    }
     let now = time::wall();
     let settings = served.settings();
     let log_start = served.partition.log_start();

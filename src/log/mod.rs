@@ -204,6 +204,11 @@ pub trait Log: Send + Sync {
     /// caller holds its own lock over this and the [`Log::submit`] that follows.
     fn rolls_before(&self, header: &BatchHeader) -> bool;
 
+    /// Whether so much is queued that nothing should be added for now.
+    fn is_congested(&self) -> bool {
+        false
+    }
+
     /// Queues a batch; never blocks. Order of calls is order in the log. What becomes of it is told by
     /// [`Log::progress`].
     fn submit(&self, append: Append);

@@ -331,6 +331,11 @@ impl Partition {
         &self.log
     }
 
+    /// Whether so much waits for the disk that nothing should be appended for now.
+    pub fn is_congested(&self) -> bool {
+        self.log.is_congested()
+    }
+
     /// Why the log takes nothing more, if it does not: the partition has to be opened again.
     pub fn failed(&self) -> Option<LogError> {
         self.log.progress().failure()

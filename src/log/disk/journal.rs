@@ -182,6 +182,12 @@ pub fn file_numbers(entries: &[Entry]) -> Vec<u64> {
     numbers
 }
 
+/// Removes the file that was kept to be used again: numbers begin anew, and what it holds might be taken for entries.
+pub fn drop_spare(files: &dyn Files, root: &Path) -> io::Result<()> {
+    let spare = root.join(SPARE);
+    if files.exists(&spare)? { files.remove(&spare) } else { Ok(()) }
+}
+
 /// The file of a number.
 pub fn file_name(number: u64) -> String {
     format!("{number:020}.{EXTENSION}")

@@ -6,6 +6,7 @@
 use super::files::Open;
 use super::index::Indexes;
 use super::journal::LogName;
+use super::recovery::folder_topic_id;
 use super::scan::Placed;
 use super::segment::Segment;
 use super::shared::Shared;
@@ -293,6 +294,8 @@ impl DiskLog {
             if writing.deleted {
                 return Ok(writing.synced_end);
             }
+            writing.unsynced_records = 0;
+            writing.unsynced_since = None;
             let dirty: Vec<_> = writing.dirty.iter().map(|segment| (segment.clone(), segment.size())).collect();
             let sidecars = std::mem::take(&mut writing.sidecars);
             let sealed = std::mem::take(&mut writing.sealed);
@@ -312,10 +315,6 @@ impl DiskLog {
         });
         writing.names_synced = writing.names_synced.max(names);
         writing.synced_end = writing.synced_end.max(end);
-        if writing.dirty.is_empty() {
-            writing.unsynced_records = 0;
-            writing.unsynced_since = None;
-        }
         Ok(end)
     }
 
@@ -352,7 +351,10 @@ impl DiskLog {
     /// that was lost.
     pub(super) fn store_sidecars(&self, epochs: &[EpochStart]) -> io::Result<()> {
         let mut writing = self.writing.lock();
-        self.write_small(&mut writing, PARTITION_METADATA, &encode_partition_metadata(self.name.topic_id))?;
+        // Not written over itself: on a full disk nothing would be left of it.
+        if folder_topic_id(&self.shared, &self.dir) != Some(self.name.topic_id) {
+            self.write_small(&mut writing, PARTITION_METADATA, &encode_partition_metadata(self.name.topic_id))?;
+        }
         self.write_small(&mut writing, LEADER_EPOCHS, &encode_epochs(epochs))
     }
 
@@ -558,6 +560,10 @@ impl Log for DiskLog {
 
     fn rolls_before(&self, header: &BatchHeader) -> bool {
         self.staging.lock().rolls(header, &self.config.read())
+    }
+
+    fn is_congested(&self) -> bool {
+        self.shared.queue.is_full()
     }
 
     fn submit(&self, append: Append) {

@@ -253,18 +253,27 @@ impl<'a> Folder<'a> {
         for (index, &base) in scanned.iter().enumerate() {
             // A segment that does not begin where the last one ended would leave a hole.
             let follows = base == self.end;
-            if follows && self.scan_segment(base, rewrite)? {
+            if follows && self.scan_segment(base, rewrite, recovery_point)? {
                 continue;
+            }
+            if self.end < recovery_point {
+                break;
             }
             let aside = if follows { index + 1 } else { index };
             self.put_aside(scanned.get(aside..).unwrap_or_default())?;
             break;
         }
+        if self.end < recovery_point {
+            // No crash does this: what was synced is damaged or gone. Cutting it off would give its offsets to other
+            // records; somebody has to look.
+            let text = format!("synced up to {recovery_point}, but whole only up to {}: left as it is", self.end);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
         Ok(())
     }
 
-    /// Scans one segment; false if it had to be cut.
-    fn scan_segment(&mut self, base: Offset, rewrite: bool) -> io::Result<bool> {
+    /// Scans one segment; false if it had to be cut, or would have to be below the recovery point.
+    fn scan_segment(&mut self, base: Offset, rewrite: bool, recovery_point: Offset) -> io::Result<bool> {
         let file = self.log_file(base)?;
         let size = file.len()?;
         let mut scan = BatchScan { file: &*file, size, position: 0, expected: base, check_crc: self.checks.crc };
@@ -277,6 +286,10 @@ impl<'a> Folder<'a> {
         }
         indexes.seal();
         let valid = scan.position;
+        if valid < size && scan.expected < recovery_point {
+            self.end = scan.expected;
+            return Ok(false);
+        }
         if valid < size {
             file.set_len(valid)?;
             self.truncated_bytes += size - valid;

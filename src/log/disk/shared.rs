@@ -16,6 +16,9 @@ use std::time::Duration;
 /// Sealed segments whose indexes stay in memory after a read; at the default sizes an index takes a few megabytes.
 const LOADED_INDEXES: usize = 32;
 
+/// Bytes of batches that may wait for the writer.
+const STAGED_BYTES: usize = 256 << 20;
+
 /// The parts of a log directory that its logs use.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -118,6 +121,7 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct Inner {
     staged: Vec<(Arc<DiskLog>, Append)>,
+    bytes: usize,
     writer_waits: bool,
     closed: bool,
 }
@@ -125,6 +129,7 @@ struct Inner {
 impl Queue {
     pub fn push(&self, log: Arc<DiskLog>, append: Append) {
         let mut inner = self.inner.lock();
+        inner.bytes = inner.bytes.saturating_add(append.batch.size());
         inner.staged.push((log, append));
         // The writer is only woken when it sleeps: while it is busy, what comes joins its next round.
         if std::mem::take(&mut inner.writer_waits) {
@@ -133,9 +138,17 @@ impl Queue {
         }
     }
 
+    /// Whether more is staged than the writer should be given at once. Requests that were given up or are not waited for
+    /// do not hold their part of the memory any more, but their batches do.
+    pub fn is_full(&self) -> bool {
+        self.inner.lock().bytes > STAGED_BYTES
+    }
+
     /// Everything that is staged.
     pub fn take(&self) -> Vec<(Arc<DiskLog>, Append)> {
-        std::mem::take(&mut self.inner.lock().staged)
+        let mut inner = self.inner.lock();
+        inner.bytes = 0;
+        std::mem::take(&mut inner.staged)
     }
 
     /// Waits until something is staged; false once the queue is closed and empty, or after `at_most`, true then.

@@ -17,7 +17,7 @@ use crate::time::{self, Millis};
 use crate::wire::batch::{BatchHeader, HEADER_SIZE, StoredBatch};
 use bytes::Bytes;
 use indexmap::IndexMap;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ const JOURNAL_BYTES_PER_SEGMENT: usize = 256 << 10;
 const LOGS_SYNCED_ONE_BY_ONE: usize = 100;
 /// How often recovery points move when nothing else asks for it (Kafka's
 /// `log.flush.offset.checkpoint.interval.ms`).
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
+const CHECKPOINT_INTERVAL_MS: Millis = 60_000;
 /// How often page-cache mode looks for logs whose `flush.ms` has passed.
 const FLUSH_TICK: Duration = Duration::from_millis(100);
 
@@ -100,16 +100,41 @@ pub struct Disk {
     /// Folders were renamed, or recovery points dropped, and the disk need not know yet. Held while one is renamed and
     /// while the disk is told, so that no two look at a folder and then both take it.
     pub(super) names_unsettled: Mutex<bool>,
+    /// Logs whose synced content is damaged: nobody may write there until somebody has looked.
+    damaged: Mutex<IndexMap<LogName, Arc<str>>>,
     /// Kept from running twice at a time.
     checkpointing: Mutex<()>,
-    checkpoint_wanted: CheckpointSignal,
+    wanted: Signal,
+}
+
+/// What the checkpoint thread is asked to do.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wanted {
+    /// See which logs in page-cache mode have to be synced.
+    flush: bool,
+    /// Make a checkpoint.
+    checkpoint: bool,
+    /// End.
+    stop: bool,
 }
 
 /// Wakes the checkpoint thread.
 #[derive(Debug, Default)]
-struct CheckpointSignal {
-    state: Mutex<(bool, bool)>,
-    wake: parking_lot::Condvar,
+struct Signal {
+    wanted: Mutex<Wanted>,
+    wake: Condvar,
+}
+
+/// Fails the directory when the writer panics: nobody would write any more, and everybody would wait.
+struct Ended<'a>(&'a Disk);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let told = self.0.shared.fail("the log writer", &io::Error::other("a bug: it panicked"));
+            self.0.logs.lock().values().filter_map(Weak::upgrade).for_each(|log| log.progress().fail(told.clone()));
+        }
+    }
 }
 
 /// The threads of a directory; see [`Disk::stop`].
@@ -143,8 +168,9 @@ impl Disk {
             recovery_points: Mutex::new(points.unwrap_or_default()),
             storing_points: Mutex::default(),
             names_unsettled: Mutex::default(),
+            damaged: Mutex::default(),
             checkpointing: Mutex::default(),
-            checkpoint_wanted: CheckpointSignal::default(),
+            wanted: Signal::default(),
         });
         let partitions = disk.sort_folders(census)?;
         disk.forget_points_but_of(&partitions);
@@ -156,9 +182,13 @@ impl Disk {
         if files.exists(&unsure)? {
             files.remove(&unsure)?;
         }
-        for number in numbers {
-            files.remove(&root.join(journal::file_name(number)))?;
+        // What a damaged log has in the journal is kept for whoever mends it.
+        if disk.damaged.lock().is_empty() {
+            for number in numbers {
+                files.remove(&root.join(journal::file_name(number)))?;
+            }
         }
+        journal::drop_spare(&*files, root)?;
         Ok(disk)
     }
 
@@ -168,15 +198,21 @@ impl Disk {
         let mut open = IndexMap::new();
         let rewrite = self.shared.files.exists(&self.shared.root.join(UNSURE_MARKER))?;
         for (name, config) in partitions {
-            let opened = self.open_scanning(&name, config, rewrite)?;
-            open.insert(name, opened);
+            match self.open_scanning(&name, config, rewrite) {
+                Ok(opened) => drop(open.insert(name, opened)),
+                Err(error) => self.note_damage(name, error)?,
+            }
         }
         if self.checks.replay_journal {
             for number in numbers {
                 journal::replay(&*self.shared.files, &self.shared.root, *number, |name, bytes| {
-                    match self.log_of_entry(&mut open, census, name)? {
-                        Some(opened) => replay_entry(&opened.log, &mut opened.epochs, Bytes::from(bytes)),
-                        None => Ok(()),
+                    let Some(opened) = self.log_of_entry(&mut open, census, name.clone())? else { return Ok(()) };
+                    match replay_entry(&opened.log, &mut opened.epochs, Bytes::from(bytes)) {
+                        Ok(()) => Ok(()),
+                        Err(error) => {
+                            open.shift_remove(&name);
+                            self.note_damage(name, error)
+                        }
                     }
                 })?;
             }
@@ -192,6 +228,9 @@ impl Disk {
         census: Census<'_>,
         name: LogName,
     ) -> io::Result<Option<&'a mut Opened>> {
+        if self.damaged.lock().contains_key(&name) {
+            return Ok(None);
+        }
         if !open.contains_key(&name) {
             match census(&name.topic, name.partition, Some(name.topic_id)) {
                 Known::Exists(topic_id, config) if topic_id == name.topic_id => {
@@ -202,6 +241,17 @@ impl Disk {
             }
         }
         Ok(open.get_mut(&name))
+    }
+
+    /// One damaged log does not keep the others from being served. Any other error is handed back.
+    fn note_damage(&self, name: LogName, error: io::Error) -> io::Result<()> {
+        if error.kind() != io::ErrorKind::InvalidData {
+            return Err(error);
+        }
+        tracing::error!(log = %name.dir(), "damaged, and offline until that is mended: {error}");
+        self.shared.note_log_failure();
+        self.damaged.lock().insert(name, error.to_string().into());
+        Ok(())
     }
 
     fn open_scanning(&self, name: &LogName, config: LogConfig, rewrite: bool) -> io::Result<Opened> {
@@ -221,10 +271,15 @@ impl Disk {
         if let Some(failure) = self.shared.failure() {
             return Err(io::Error::other(failure));
         }
+        if let Some(damage) = self.damaged.lock().get(name) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, damage.to_string()));
+        }
         self.clear_the_way(name, gone)?;
         self.settle_names()?;
         let opened = if again {
             let opened = self.open_scanning(name, config, false)?;
+            // What was found counts as published, and a retry of it as a duplicate: it must be durable first.
+            opened.log.checkpoint().map_err(|error| io::Error::other(self.shared.fail("a sync", &error)))?;
             self.dirty.lock().insert(name.clone(), opened.log.clone());
             opened
         } else {
@@ -300,7 +355,7 @@ impl Disk {
                 drop(writing);
                 log.publish(end);
                 if flush {
-                    self.checkpoint_wanted.ask();
+                    self.wanted.ask(|wanted| wanted.flush = true);
                 }
                 None
             }
@@ -317,14 +372,14 @@ impl Disk {
         let alone = written.len() == 1;
         let direct = |writing: &Writing| !small || alone || !writing.may_journal();
         let (direct, journaled): (Vec<_>, Vec<_>) = written.drain(..).partition(|w| direct(&w.log.writing()));
-        let journaled = if journaled.is_empty() { Ok(()) } else { self.to_journal(journaled) };
-        let synced = direct.into_iter().try_for_each(|w| self.sync_written(&w));
-        // A failed sync has told the whole directory; nothing is left to do with the error here.
-        drop((journaled, synced));
+        if !journaled.is_empty() {
+            self.to_journal(journaled);
+        }
+        direct.iter().for_each(|written| self.sync_written(written));
     }
 
     /// One sync for all of them.
-    fn to_journal(&self, written: Vec<Written>) -> Result<(), LogError> {
+    fn to_journal(&self, written: Vec<Written>) {
         let mut journal = self.journal.lock();
         let round = written.iter().map(|w| (w.log.name(), w.batches.as_slice()));
         let outcome = journal.append(&*self.shared.files, round);
@@ -338,36 +393,35 @@ impl Disk {
             }
             Err(JournalError::NotWritten(error)) => {
                 tracing::warn!(%error, "the journal cannot be written; syncing each segment");
-                written.iter().try_for_each(|w| self.sync_written(w))?;
+                written.iter().for_each(|w| self.sync_written(w));
             }
             Err(JournalError::Unsure(error)) => {
                 let told = self.shared.fail("syncing the journal", &error);
                 written.iter().for_each(|w| w.log.progress().fail(told.clone()));
-                return Err(told);
             }
         }
         if full {
-            self.checkpoint_wanted.ask();
+            self.wanted.ask(|wanted| wanted.checkpoint = true);
         }
-        Ok(())
     }
 
-    fn sync_written(&self, written: &Written) -> Result<(), LogError> {
+    /// Syncs one log's segments and publishes, or fails it: after a failed sync the whole directory takes nothing more,
+    /// and everybody who waits has to be told.
+    fn sync_written(&self, written: &Written) {
         let outcome = match self.shared.failure() {
             Some(failure) => Err(failure),
             None => {
                 let mut writing = written.log.writing();
                 if writing.deleted {
-                    return Ok(());
+                    return;
                 }
                 written.log.sync_data(&mut writing).map_err(|error| self.shared.fail("a sync", &error))
             }
         };
         match outcome {
             Ok(()) => written.log.publish(written.end),
-            Err(ref error) => written.log.progress().fail(error.clone()),
+            Err(error) => written.log.progress().fail(error),
         }
-        outcome
     }
 
     fn mark_dirty(&self, log: &Arc<DiskLog>) {
@@ -404,16 +458,22 @@ impl Disk {
         self.journal.lock().drop_files(&*self.shared.files, numbers)
     }
 
-    /// Syncs the logs in page-cache mode whose `flush.messages` or `flush.ms` says so.
+    /// Syncs the logs in page-cache mode whose `flush.messages` or `flush.ms` says so, and those that left that mode with
+    /// something unsynced.
     pub fn flush_due(&self, now: Millis) -> Result<(), LogError> {
         let dirty: Vec<_> = self.dirty.lock().values().cloned().collect();
         for log in dirty {
-            let Flush::Later { messages, ms } = log.flush_policy() else { continue };
+            let policy = log.flush_policy();
             let due = {
                 let writing = log.writing();
-                let waited = writing.unsynced_since.map_or(0, |since| now.saturating_sub(since));
-                let old = writing.unsynced_since.is_some() && u64::try_from(waited).unwrap_or(0) >= ms;
-                (old || writing.unsynced_records >= messages) && !writing.deleted
+                let waited = writing.unsynced_since.map(|since| u64::try_from(now.saturating_sub(since)).unwrap_or(0));
+                match policy {
+                    _ if writing.deleted => false,
+                    Flush::EveryRound => !writing.may_journal(),
+                    Flush::Later { messages, ms } => {
+                        writing.unsynced_records >= messages || waited.is_some_and(|waited| waited >= ms)
+                    }
+                }
             };
             if due {
                 log.checkpoint().map_err(|error| self.shared.fail("a sync", &error))?;
@@ -443,26 +503,28 @@ impl Disk {
         let checkpointer = self.clone();
         Ok(DiskThreads(vec![
             std::thread::Builder::new().name("log-writer".into()).spawn(move || {
+                let ended = Ended(&writer);
                 while writer.shared.queue.wait(Duration::from_secs(3600)) {
                     writer.round();
                 }
+                drop(ended);
             })?,
             std::thread::Builder::new().name("log-checkpoint".into()).spawn(move || checkpointer.checkpoint_loop())?,
         ]))
     }
 
     fn checkpoint_loop(&self) {
-        let mut waited = Duration::ZERO;
+        let mut last = time::monotonic();
         loop {
-            let (asked, stopped) = self.checkpoint_wanted.wait(FLUSH_TICK);
-            if stopped || self.failure().is_some() {
+            let wanted = self.wanted.wait(FLUSH_TICK);
+            if wanted.stop || self.failure().is_some() {
                 return;
             }
-            waited += FLUSH_TICK;
+            let now = time::monotonic();
             // Failures have told the whole directory.
-            let _ = self.flush_due(time::monotonic());
-            if asked || waited >= CHECKPOINT_INTERVAL {
-                waited = Duration::ZERO;
+            let _ = self.flush_due(now);
+            if wanted.checkpoint || now.saturating_sub(last) >= CHECKPOINT_INTERVAL_MS {
+                last = now;
                 let _ = self.checkpoint();
             }
         }
@@ -475,7 +537,7 @@ impl Disk {
         logs: impl Iterator<Item = (Arc<DiskLog>, Vec<StateFile>)>,
     ) -> Result<(), LogError> {
         self.shared.queue.close();
-        self.checkpoint_wanted.stop();
+        self.wanted.ask(|wanted| wanted.stop = true);
         for thread in threads.0 {
             if thread.join().is_err() {
                 let panicked = io::Error::other("a thread of the log panicked");
@@ -534,26 +596,20 @@ struct Written {
     end: Offset,
 }
 
-impl CheckpointSignal {
-    fn ask(&self) {
-        self.state.lock().0 = true;
+impl Signal {
+    fn ask(&self, what: impl FnOnce(&mut Wanted)) {
+        what(&mut self.wanted.lock());
         self.wake.notify_all();
     }
 
-    fn stop(&self) {
-        self.state.lock().1 = true;
-        self.wake.notify_all();
-    }
-
-    /// (asked for, stopped), after at most the given time.
-    fn wait(&self, at_most: Duration) -> (bool, bool) {
-        let mut state = self.state.lock();
-        if !state.0 && !state.1 {
-            self.wake.wait_for(&mut state, at_most);
+    /// What was asked for since the last call, after at most the given time.
+    fn wait(&self, at_most: Duration) -> Wanted {
+        let mut wanted = self.wanted.lock();
+        if !(wanted.flush || wanted.checkpoint || wanted.stop) {
+            self.wake.wait_for(&mut wanted, at_most);
         }
-        let (asked, stopped) = *state;
-        state.0 = false;
-        (asked, stopped)
+        let stop = wanted.stop;
+        std::mem::replace(&mut *wanted, Wanted { stop, ..Wanted::default() })
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) enum Mode {
     Scan {
         /// Before it everything is synced.
         recovery_point: Offset,
+        /// Nothing was ever trimmed: the log begins at offset 0.
+        from_zero: bool,
         /// What is scanned is also written again: the page cache that shows it is not known to reach the disk.
         rewrite: bool,
     },
@@ -105,7 +107,10 @@ pub(super) fn open(
             folder.scan(0, false)?;
             folder.drop_states_beyond_end()?;
         }
-        Mode::Scan { recovery_point, rewrite } => {
+        Mode::Scan { recovery_point, from_zero, rewrite } => {
+            if from_zero {
+                folder.require_first_segment()?;
+            }
             folder.scan(recovery_point, rewrite)?;
             folder.drop_states_beyond_end()?;
             folder.drop_unsynced_snapshots(recovery_point)?;
@@ -270,6 +275,16 @@ impl<'a> Folder<'a> {
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         Ok(())
+    }
+
+    /// Puts everything aside if the first segment is missing: its name was lost while that of a later one survived.
+    fn require_first_segment(&mut self) -> io::Result<()> {
+        if self.bases.first().is_none_or(|first| *first == 0) {
+            return Ok(());
+        }
+        let bases = std::mem::take(&mut self.bases);
+        self.end = 0;
+        self.put_aside(&bases)
     }
 
     /// Scans one segment; false if it had to be cut, or would have to be below the recovery point.

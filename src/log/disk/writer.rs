@@ -94,6 +94,8 @@ pub struct Disk {
     pub(super) logs: Mutex<HashMap<LogName, Weak<DiskLog>>>,
     /// Logs with something that a checkpoint has to sync.
     pub(super) dirty: Mutex<IndexMap<LogName, Arc<DiskLog>>>,
+    /// There was a file of recovery points, and it could be read.
+    points_known: bool,
     pub(super) recovery_points: Mutex<IndexMap<(String, i32), Offset>>,
     /// Held while the file of recovery points is written.
     storing_points: Mutex<()>,
@@ -165,6 +167,7 @@ impl Disk {
             checks: options.checks,
             logs: Mutex::default(),
             dirty: Mutex::default(),
+            points_known: points.is_some(),
             recovery_points: Mutex::new(points.unwrap_or_default()),
             storing_points: Mutex::default(),
             names_unsettled: Mutex::default(),
@@ -255,7 +258,10 @@ impl Disk {
     }
 
     fn open_scanning(&self, name: &LogName, config: LogConfig, rewrite: bool) -> io::Result<Opened> {
-        let mode = Mode::Scan { recovery_point: self.recovery_point(name), rewrite };
+        let recovery_point = self.recovery_point(name);
+        // Without a point the log was never checkpointed, and a log must have been before anything of it is trimmed.
+        let from_zero = self.points_known && recovery_point == 0;
+        let mode = Mode::Scan { recovery_point, from_zero, rewrite };
         recovery::open(&self.shared, name.clone(), config, mode, self.checks)
     }
 

@@ -5,10 +5,11 @@
 //! power cut. So a folder is renamed before anything in it is removed, and the rename is durable before anything is
 //! written, or removed, that takes it for granted.
 
+use super::files::Open;
 use super::journal::LogName;
 use super::partition_log::DiskLog;
 use super::recovery::folder_topic_id;
-use super::sidecars::{DELETED_SUFFIX, STRAY_SUFFIX, parse_partition_dir};
+use super::sidecars::{DELETED_SUFFIX, PARTITION_METADATA, STRAY_SUFFIX, parse_partition_dir};
 use super::writer::{Census, Disk, Known};
 use crate::log::{Log, LogConfig, LogError};
 use std::collections::HashSet;
@@ -62,6 +63,17 @@ impl Disk {
             Some(_) => Err(io::Error::other("the folder belongs to a topic made since")),
             None => Ok(()),
         }
+    }
+
+    /// To be called before a topic's deletion is decided, for each of its partitions: makes durable whose the folder is.
+    /// A folder whose topic id was lost belongs to the topic that has its name, which from then on may be another.
+    pub fn prepare_delete(&self, name: &LogName) -> io::Result<()> {
+        let (files, dir) = (&*self.shared.files, self.shared.root.join(name.dir()));
+        if folder_topic_id(&self.shared, &dir) == Some(name.topic_id) {
+            files.open(&dir.join(PARTITION_METADATA), Open::Write)?.sync()?;
+            files.sync_dir(&dir)?;
+        }
+        Ok(())
     }
 
     /// Takes a log out for good: its folder is renamed, and removed by [`Disk::remove_deleted`].

@@ -90,12 +90,12 @@ fn end(ctx: &Ctx, once: &[Given], twice: &[Given]) -> Result<Vec<DeletableTopicR
                     let text = "The provided topic name maps to an ID that was already supplied.";
                     results.push(refused(Some(name.clone()), topic.id, invalid(text)));
                 }
-                (Ok(topic), _) => match draft.delete_topic(topic.id) {
+                (Ok(topic), _) => match prepared(ctx, &topic).and_then(|()| Ok(draft.delete_topic(topic.id)?)) {
                     Ok(topic) => {
                         results.push(done(&topic));
                         ended.push(topic);
                     }
-                    Err(error) => results.push(not_found(given, error.into())),
+                    Err(refusal) => results.push(not_found(given, refusal)),
                 },
             }
         }
@@ -108,6 +108,14 @@ fn end(ctx: &Ctx, once: &[Given], twice: &[Given]) -> Result<Vec<DeletableTopicR
         }
     }
     Ok(results)
+}
+
+/// What has to be on disk before the topic's name is free for another one.
+fn prepared(ctx: &Ctx, topic: &Topic) -> Result<(), Refusal> {
+    ctx.broker.partitions().prepare_delete(topic).map_err(|error| {
+        tracing::error!(topic = %topic.name, %error, "cannot delete");
+        Refusal::text(ErrorCode::KafkaStorageError, "The disk failed; nothing was deleted.")
+    })
 }
 
 /// Ids of topics that were given by name and by id.

@@ -173,8 +173,18 @@ impl Partitions {
         }
     }
 
+    /// Comes before the catalog deletes a topic: whose its folders are is durable when the name is free. Waits for the
+    /// disk.
+    pub fn prepare_delete(&self, topic: &Topic) -> std::io::Result<()> {
+        (0..topic.partitions).try_for_each(|partition| {
+            self.disk.prepare_delete(&LogName { topic: topic.name.to_string(), topic_id: topic.id, partition })
+        })
+    }
+
     /// Takes a deleted topic's partitions out and their folders away. Waits for the disk.
     pub fn delete(&self, topic: &Topic) -> std::io::Result<()> {
+        // One that fails does not keep the others; its folder goes at the next start.
+        let mut outcome = Ok(());
         for partition in 0..topic.partitions {
             let slot = self.slot(topic.id, partition);
             let previous = std::mem::take(&mut *slot.state.write());
@@ -186,11 +196,10 @@ impl Partitions {
                 }
                 _ => None,
             };
-            self.disk.delete_log(&name, log)?;
+            outcome = outcome.and(self.disk.delete_log(&name, log));
         }
-        self.disk.remove_deleted()?;
         self.slots.write().retain(|(id, _), _| *id != topic.id);
-        Ok(())
+        outcome.and(self.disk.remove_deleted())
     }
 
     /// Forgets idle producers of every open partition.

@@ -84,6 +84,8 @@ impl Disk {
             // may be another log.
             log.writing().deleted = true;
             log.progress().fail(LogError::Storage(format!("{} was deleted", name.dir()).into()));
+            // An open file would keep its space on the disk.
+            log.close_files();
         }
         self.dirty.lock().shift_remove(name);
         let mut unsettled = self.names_unsettled.lock();

@@ -343,8 +343,13 @@ impl DiskLog {
             active.write_indexes(&*self.shared.files)?;
             writing.sealed.push(active);
         }
-        self.segments.read().values().for_each(|segment| segment.close());
+        self.close_files();
         Ok(Some(end))
+    }
+
+    /// Closes the segments' files, once their readers let go.
+    pub(super) fn close_files(&self) {
+        self.segments.read().values().for_each(|segment| segment.close());
     }
 
     /// Stores what recovery found out and no batch to come would store: the epoch history, and the topic's id where

@@ -13,5 +13,6 @@ mod codec;
 mod fixtures;
 mod hostile;
 mod messages;
+mod replay;
 mod table;
 mod tree;

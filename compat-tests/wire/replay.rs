@@ -1,0 +1,266 @@
+//! What Apache Kafka was asked when `fixtures/wire` was recorded, asked again in the same order of a fresh broker of
+//! ours; the answers are compared field by field. Ids of topics and sessions in the requests are replaced by ours.
+
+use crate::broker::Broker;
+use crate::client::Client;
+use crate::fixtures::{Exchange, Recorded, exchanges};
+use crate::messages::{self, Decoded};
+use crate::tree::Tree;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use uuid::Uuid;
+
+/// What any two brokers may choose for themselves: by its path, and why. Only -1, null and nothing must agree.
+const FREE: &[(&str, &str)] = &[
+    ("*error_message", "wording"),
+    ("*.documentation", "wording"),
+    ("cluster_id", "an id"),
+    ("brokers[*].port", "a port"),
+    ("session_id", "an id"),
+    ("producer_id", "an id"),
+    ("*log_append_time_ms", "a time"),
+];
+
+/// Where our answer is meant to be another one.
+struct Deviation {
+    exchange: &'static str,
+    path: &'static str,
+    kafka: &'static str,
+    ottla: &'static str,
+    reason: &'static str,
+}
+
+const fn deviation(
+    exchange: &'static str,
+    path: &'static str,
+    kafka: &'static str,
+    ottla: &'static str,
+    reason: &'static str,
+) -> Deviation {
+    Deviation { exchange, path, kafka, ottla, reason }
+}
+
+const ABSENT: &str = "absent";
+const FOR_EVER: &str = "\"9223372036854775807\"";
+
+/// Each must be seen at least once.
+const DEVIATIONS: &[Deviation] = &[
+    // What does not exist yet, or cannot.
+    deviation("apiversions-*-all", "api_keys.order", "*", "*", "not every API exists yet"),
+    deviation("apiversions-*-all", "api_keys[*].*", "*", ABSENT, "not every API exists yet"),
+    deviation("apiversions-*-all", "api_keys[2].max_version", "11", "10", "the codec ends with ListOffsets 10"),
+    deviation("apiversions-*-all", "*_features*", "*", "*", "features are published when they are real"),
+    deviation("findcoordinator-*-found", "*", "*", "*", "no groups yet: COORDINATOR_NOT_AVAILABLE"),
+    // Defaults.
+    deviation("*", "*[flush.messages].value", FOR_EVER, "\"1\"", "acks=all is answered when it is durable"),
+    deviation("*", "*[min.insync.replicas].config_source", "3", "5", "no cluster-wide default, which ELR sets"),
+    deviation("describeconfigs-*", "*[node.id].synonyms*", "*", "*", "Kafka has no default node id"),
+    // Kafka does it later, or less well.
+    deviation("metadata-*-auto-create", "topics[auto-*]*", "*", "*", "the topic is there with the first answer"),
+    deviation(
+        "fetch-*-two-hundred-bytes",
+        "*.records",
+        "*",
+        "*",
+        "whole batches; Kafka cuts the last, readers drop it",
+    ),
+    deviation("produce-*-no-such-codec", "*.error_code", "-1", "76", "Kafka's handler falls over; no retry helps"),
+    deviation("produce-*-not-what-the-codec-says", "*.error_code", "-1", "87", "as above"),
+    deviation("produce-*", "*.error_message", "null", "*", "we say what is wrong"),
+    deviation("createpartitions-*-unknown", "*.error_message", "null", "*", "we say what is wrong"),
+    deviation("describeconfigs-*-unknown-topic", "*.error_message", "\"\"", "*", "we say what is wrong"),
+    deviation("incrementalalterconfigs-*-no-such-operation", "*.error_message", "null", "*", "we say what is wrong"),
+    deviation("findcoordinator-*-groups*", "*.error_message", "\"\"", "*", "we say what is wrong"),
+    // Orders that are those of a hash map with Kafka; ours are those of the request, or of the names.
+    deviation("metadata-*", "topics.order", "*", "*", "a hash map's order"),
+    deviation("createpartitions-*", "results.order", "*", "*", "a hash map's order"),
+    deviation("describeconfigs-*", "*.configs.order", "*", "*", "a hash map's order"),
+    deviation("produce-*", "*.partition_responses.order", "*", "*", "a hash map's order"),
+    deviation("listoffsets-*-several", "*.partitions.order", "*", "*", "a hash map's order"),
+];
+
+#[test]
+fn ottla_answers_as_kafka_did() {
+    let broker = Broker::start(&["node.id=1"]);
+    let mut replay = Replay::default();
+    let mut client = Client::new(&broker);
+    let mut connection = 0;
+    for exchange in exchanges() {
+        if exchange.connection != connection {
+            client = Client::new(&broker);
+            connection = exchange.connection;
+        }
+        replay.exchange(&mut client, &exchange);
+    }
+    for (deviation, seen) in DEVIATIONS.iter().zip(&replay.seen) {
+        let Deviation { exchange, path, kafka, ottla, reason } = deviation;
+        if !seen {
+            let _ = writeln!(replay.differences, "not seen: {exchange} {path}: {kafka} / {ottla} ({reason})");
+        }
+    }
+    assert!(replay.differences.is_empty(), "exchange, field: Kafka's / ours\n{}", replay.differences);
+}
+
+struct Replay {
+    /// The recorded ids, and ours in their place.
+    ids: BTreeMap<Vec<u8>, Vec<u8>>,
+    seen: Vec<bool>,
+    differences: String,
+}
+
+impl Default for Replay {
+    fn default() -> Self {
+        Replay { ids: BTreeMap::new(), seen: vec![false; DEVIATIONS.len()], differences: String::new() }
+    }
+}
+
+impl Replay {
+    fn exchange(&mut self, client: &mut Client, exchange: &Exchange) {
+        let name = &exchange.name;
+        let mut request = exchange.request.clone();
+        for (_, recorded) in &exchange.uses {
+            replace(&mut request, recorded, self.ids.get(recorded).unwrap_or(recorded));
+        }
+        client.send(&request);
+        let reply = match &exchange.reply {
+            Recorded::Nothing => return,
+            Recorded::Closed => {
+                // Of bytes that are no request at all nothing can be said but that there is no reply.
+                let closed = client.receive().is_none();
+                return if !closed {
+                    self.differ(name, "", "closed", "a reply")
+                };
+            }
+            Recorded::Reply(reply) => reply,
+        };
+        let Some(ours) = client.receive() else {
+            *client = client.again();
+            return self.differ(name, "", "a reply", "closed");
+        };
+        let (key, version) = exchange.api().unwrap();
+        let version = if name.ends_with("-newer-than-the-broker") { 0 } else { version };
+        let (id, ours) = messages::reply(key, version, &ours).unwrap_or_else(|error| panic!("{name}: {error}"));
+        self.bind(exchange, &ours);
+        let mut kafkas = reply[4..].to_vec();
+        for (recorded, own) in self.ids.iter().filter(|(recorded, _)| recorded.len() == 16) {
+            replace(&mut kafkas, recorded, own);
+        }
+        let (recorded_id, kafkas) = messages::reply(key, version, &kafkas).unwrap();
+        assert_eq!(id, recorded_id, "{name}: the correlation id");
+        self.compare(name, &kafkas, &ours);
+    }
+
+    /// Learns which ids are ours.
+    fn bind(&mut self, exchange: &Exchange, ours: &Decoded) {
+        let mut topics = BTreeMap::new();
+        ours.fields.visit(&mut |part| {
+            if let (Some(name), Some(id)) = (part.field("name"), part.field("topic_id")) {
+                topics.insert(name.text().unwrap().to_owned(), id.text().unwrap().parse::<Uuid>().unwrap());
+            }
+        });
+        for (what, recorded) in &exchange.binds {
+            let own = match what.strip_prefix("topic-id:") {
+                Some(topic) => topics.get(topic).map(|id| id.as_bytes().to_vec()),
+                None => {
+                    let id = ours.fields.field("session_id").and_then(Tree::text).unwrap();
+                    Some(id.parse::<i32>().unwrap().to_be_bytes().to_vec())
+                }
+            };
+            self.ids.extend(own.map(|own| (recorded.clone(), own)));
+        }
+    }
+
+    fn compare(&mut self, name: &str, kafkas: &Decoded, ours: &Decoded) {
+        let (kafkas, ours) = (normalised(kafkas.fields.leaves()), normalised(ours.fields.leaves()));
+        let paths: std::collections::BTreeSet<_> = kafkas.keys().chain(ours.keys()).collect();
+        for path in paths {
+            let value = |leaves: &BTreeMap<String, String>| leaves.get(path).map_or(ABSENT, String::as_str).to_owned();
+            let (kafka, ottla) = (value(&kafkas), value(&ours));
+            if kafka != ottla {
+                self.differ(name, path, &kafka, &ottla);
+            }
+        }
+    }
+
+    fn differ(&mut self, exchange: &str, path: &str, kafka: &str, ottla: &str) {
+        const NOTHING: [&str; 4] = [ABSENT, "null", "-1", "\"\""];
+        let both_something = !NOTHING.contains(&kafka) && !NOTHING.contains(&ottla);
+        if both_something && FREE.iter().any(|(free, _)| matches(free, path)) {
+            return;
+        }
+        let meant = DEVIATIONS.iter().position(|meant| {
+            matches(meant.exchange, exchange)
+                && matches(meant.path, path)
+                && matches(meant.kafka, kafka)
+                && matches(meant.ottla, ottla)
+        });
+        match meant {
+            Some(meant) => self.seen[meant] = true,
+            None => drop(writeln!(self.differences, "{exchange} {path}: {kafka} / {ottla}")),
+        }
+    }
+}
+
+/// Record bytes without what the broker stamps: the leader epoch, and the time of the append with the checksum over it.
+fn normalised(mut leaves: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    for (path, value) in &mut leaves {
+        if path.ends_with(".records") && value.starts_with("b\"") {
+            *value = unstamped(unescaped(value)).iter().map(|byte| format!("{byte:02x}")).collect();
+        }
+    }
+    leaves
+}
+
+fn unstamped(mut batches: Vec<u8>) -> Vec<u8> {
+    let mut at = 0;
+    while let Some(batch) = batches.get_mut(at..).filter(|rest| rest.len() >= 61) {
+        batch[12..16].fill(0);
+        if batch[22] & 0x08 != 0 {
+            batch[17..21].fill(0);
+            batch[35..43].fill(0);
+        }
+        at += 12 + i32::from_be_bytes(*batch[8..].first_chunk().unwrap()) as usize;
+    }
+    batches
+}
+
+/// The bytes that `Bytes` shows as `b"..."`.
+fn unescaped(shown: &str) -> Vec<u8> {
+    let mut rest = shown[2..shown.len() - 1].bytes();
+    let mut bytes = Vec::new();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'\\' => match rest.next().unwrap() {
+                b'n' => b'\n',
+                b'r' => b'\r',
+                b't' => b'\t',
+                b'0' => 0,
+                b'x' => {
+                    let digits = [rest.next().unwrap(), rest.next().unwrap()];
+                    u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap()
+                }
+                other => other,
+            },
+            plain => plain,
+        });
+    }
+    bytes
+}
+
+fn replace(bytes: &mut [u8], old: &[u8], new: &[u8]) {
+    for at in 0..bytes.len() {
+        if bytes[at..].starts_with(old) {
+            bytes[at..at + old.len()].copy_from_slice(new);
+        }
+    }
+}
+
+/// Whether `text` is `pattern`, in which `*` stands for anything.
+fn matches(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((start, rest)) => text
+            .strip_prefix(start)
+            .is_some_and(|text| (0..=text.len()).any(|skip| text.get(skip..).is_some_and(|text| matches(rest, text)))),
+    }
+}

@@ -189,6 +189,35 @@ fn many_partitions(topic: &str, count: i32) -> ProduceRequest {
     request
 }
 
+#[test]
+fn two_billion_partitions_are_refused() {
+    const CODES: [i16; 2] = [37, 44];
+    let broker = Broker::start(&[]);
+    let healthy = Healthy::beside(&broker);
+    let mut client = Client::new(&broker);
+    create_topic(&mut client, "one", 1, &[]);
+    let base = broker.resident();
+    let ((), peak) = broker.peak_during(|| {
+        for count in [10_002, 10_000_000, i32::MAX, i32::MIN] {
+            for validate_only in [true, false] {
+                let topic = create_topics_request::CreatableTopic::default().with_name(topic_name("many"));
+                let topic = topic.with_num_partitions(count).with_replication_factor(1);
+                let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_validate_only(validate_only);
+                let code = client.ask(7, &request).topics[0].error_code;
+                assert!(CODES.contains(&code), "CreateTopics of {count}: {code}");
+                let topic = create_partitions_request::CreatePartitionsTopic::default().with_name(topic_name("one"));
+                let topic = topic.with_count(count).with_assignments(None);
+                let request =
+                    CreatePartitionsRequest::default().with_topics(vec![topic]).with_validate_only(validate_only);
+                let code = client.ask(3, &request).results[0].error_code;
+                assert!(CODES.contains(&code), "CreatePartitions to {count}: {code}");
+            }
+        }
+    });
+    assert!(peak < base + 16 * MIB, "{base} bytes grew to {peak}");
+    healthy.still_works();
+}
+
 /// What many connections send at once waits in their sockets.
 #[test]
 fn large_requests_share_a_budget() {

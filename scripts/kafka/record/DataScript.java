@@ -214,7 +214,7 @@ final class DataScript {
         for (int version : new int[] {7, 18}) {
             String mine = version < 13 ? "sessions-v2" : "sessions-v7";
             String wide = topic("wide", version < 13 ? 3 : 13);
-            FetchResponseData opened = session(version, "session-open", 0, 0, List.of(),
+            FetchResponseData opened = (FetchResponseData) session(version, "session-open", 0, 0, List.of(),
                 of(version, mine, from(0, 0)), of(version, wide, from(0, 0), from(1, 3)));
             int id = opened.sessionId();
             session(version, "session-wrong-epoch", id, 9, List.of());

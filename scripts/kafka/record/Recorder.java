@@ -1,10 +1,19 @@
 import com.fasterxml.jackson.databind.JsonNode;
+import org.apache.kafka.common.message.ApiMessageType;
 import org.apache.kafka.common.message.RequestHeaderData;
+import org.apache.kafka.common.message.ResponseHeaderData;
 import org.apache.kafka.common.protocol.ApiKeys;
 import org.apache.kafka.common.protocol.ApiMessage;
+import org.apache.kafka.common.protocol.ByteBufferAccessor;
 import org.apache.kafka.common.protocol.MessageUtil;
 
+import java.io.DataInputStream;
+import java.io.EOFException;
 import java.io.IOException;
+import java.io.OutputStream;
+import java.net.InetAddress;
+import java.net.Socket;
+import java.net.SocketException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -22,55 +31,67 @@ import java.util.Map;
  */
 final class Recorder {
     static final String CLIENT_ID = "golden";
+    private static final int REPLY_WITHIN_MS = 20_000;
+    private static final int SILENCE_MS = 300;
 
-    private final Wire wire;
+    private final int port;
     private final Path folder;
     private final List<String> index = new ArrayList<>();
     private final Map<String, byte[]> bound = new LinkedHashMap<>();
+    private Socket socket;
+    private int connection;
     private int correlationId;
 
     Recorder(int port, Path folder) {
-        this.wire = new Wire(port);
+        this.port = port;
         this.folder = folder;
     }
 
     /** Sends and records under `<api>-v<version>-<case>`, and returns what came back. */
     ApiMessage exchange(ApiKeys api, int version, String name, ApiMessage request) throws IOException {
         byte[] frame = frame(api, (short) version, request);
-        byte[] reply = wire.roundTrip(frame);
+        byte[] reply = roundTrip(frame);
         if (reply == null) {
             throw new IOException("closed: " + fileName(api, version, name));
         }
-        ApiMessage response = Wire.parse(api, (short) version, reply);
+        ApiMessage response = parse(api, (short) version, reply);
         write(api, version, name, frame, "< " + hex(reply),
-            Wire.json(request, (short) version, false), Wire.json(response, (short) version, false), binds(api, version, response));
+            json(request, (short) version), json(response, (short) version), binds(api, version, response));
         return response;
     }
 
     /** A request that has no reply: acks=0. Silence for a moment is the recorded answer. */
     void unanswered(ApiKeys api, int version, String name, ApiMessage request) throws IOException {
         byte[] frame = frame(api, (short) version, request);
-        wire.unanswered(frame);
-        write(api, version, name, frame, "none", Wire.json(request, (short) version, false), null, List.of());
+        connect();
+        socket.getOutputStream().write(frame);
+        socket.setSoTimeout(SILENCE_MS);
+        try {
+            int first = socket.getInputStream().read();
+            throw new IOException("an answer, or the end, where there should be none: " + first);
+        } catch (java.net.SocketTimeoutException expected) {
+            socket.setSoTimeout(REPLY_WITHIN_MS);
+        }
+        write(api, version, name, frame, "none", json(request, (short) version), null, List.of());
     }
 
     /** Bytes as given, on a connection of their own; the reply's body, if there is one, is of `replyVersion`. */
     void raw(ApiKeys api, int version, String name, byte[] frame, int replyVersion) throws IOException {
-        wire.disconnect();
-        byte[] reply = wire.roundTrip(frame);
+        disconnect();
+        byte[] reply = roundTrip(frame);
         String answer = reply == null ? "closed" : "< " + hex(reply);
-        JsonNode response = reply == null ? null : Wire.json(Wire.parse(api, (short) replyVersion, reply), (short) replyVersion, false);
+        JsonNode response = reply == null ? null : json(parse(api, (short) replyVersion, reply), (short) replyVersion);
         write(api, version, name, frame, answer, null, response, List.of());
-        wire.disconnect();
+        disconnect();
     }
 
     /** Sends without recording: waiting for the broker to have caught up with itself. */
     ApiMessage unrecorded(ApiKeys api, int version, ApiMessage request) throws IOException {
-        byte[] reply = wire.roundTrip(frame(api, (short) version, request));
+        byte[] reply = roundTrip(frame(api, (short) version, request));
         if (reply == null) {
             throw new IOException("closed: " + api);
         }
-        return Wire.parse(api, (short) version, reply);
+        return parse(api, (short) version, reply);
     }
 
     /** From now on a request that contains these bytes is marked: whoever replays it puts its own broker's value there. */
@@ -92,13 +113,57 @@ final class Recorder {
     }
 
     void finish(String broker) throws IOException {
-        wire.disconnect();
+        disconnect();
         List<String> lines = new ArrayList<>();
         lines.add("# Exchanges with " + broker + ", in the order in which they took place: file, connection.");
         lines.add("# What a replay needs to know stands in fixtures/README.md.");
         lines.addAll(index);
         Files.writeString(folder.resolve("INDEX"), String.join("\n", lines) + "\n");
         System.out.println(index.size() + " exchanges");
+    }
+
+    private byte[] roundTrip(byte[] frame) throws IOException {
+        connect();
+        OutputStream out = socket.getOutputStream();
+        try {
+            out.write(frame);
+            DataInputStream in = new DataInputStream(socket.getInputStream());
+            int size = in.readInt();
+            byte[] reply = new byte[4 + size];
+            ByteBuffer.wrap(reply).putInt(size);
+            in.readFully(reply, 4, size);
+            return reply;
+        } catch (EOFException | SocketException closed) {
+            return null;
+        }
+    }
+
+    private void connect() throws IOException {
+        if (socket == null) {
+            socket = new Socket(InetAddress.getLoopbackAddress(), port);
+            socket.setTcpNoDelay(true);
+            socket.setSoTimeout(REPLY_WITHIN_MS);
+            connection++;
+        }
+    }
+
+    private void disconnect() throws IOException {
+        if (socket != null) {
+            socket.close();
+            socket = null;
+        }
+    }
+
+    private ApiMessage parse(ApiKeys api, short version, byte[] reply) throws IOException {
+        ByteBuffer buffer = ByteBuffer.wrap(reply, 4, reply.length - 4).slice();
+        ByteBufferAccessor accessor = new ByteBufferAccessor(buffer);
+        new ResponseHeaderData(accessor, api.responseHeaderVersion(version));
+        ApiMessage response = ApiMessageType.fromApiKey(api.id).newResponse();
+        response.read(accessor, version);
+        if (buffer.hasRemaining()) {
+            throw new IOException(buffer.remaining() + " bytes left over in a reply of " + api + " v" + version);
+        }
+        return response;
     }
 
     private void write(ApiKeys api, int version, String name, byte[] frame, String answer, JsonNode request, JsonNode response,
@@ -126,7 +191,7 @@ final class Recorder {
             throw new IOException("two exchanges are called " + file);
         }
         Files.writeString(path, text, StandardCharsets.UTF_8);
-        index.add(file + " " + wire.connection());
+        index.add(file + " " + connection);
     }
 
     private List<String> binds(ApiKeys api, int version, ApiMessage response) {
@@ -148,5 +213,15 @@ final class Recorder {
 
     private static boolean contains(byte[] bytes, byte[] sought) {
         return new String(bytes, StandardCharsets.ISO_8859_1).contains(new String(sought, StandardCharsets.ISO_8859_1));
+    }
+
+    /** The message as Kafka's own converters print it; record bytes are left to the hex line. */
+    private static JsonNode json(ApiMessage message, short version) throws IOException {
+        try {
+            Class<?> converter = Class.forName(message.getClass().getName() + "JsonConverter");
+            return (JsonNode) converter.getMethod("write", message.getClass(), short.class, boolean.class).invoke(null, message, version, false);
+        } catch (ReflectiveOperationException e) {
+            throw new IOException("cannot print " + message.getClass().getSimpleName() + " v" + version, e);
+        }
     }
 }

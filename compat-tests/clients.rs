@@ -10,6 +10,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message, Timestamp};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A client's settings, with these added.
@@ -111,6 +112,8 @@ pub fn consumer(bootstrap: &str) -> BaseConsumer {
         ("enable.auto.commit", "false"),
         ("check.crcs", "true"),
         ("fetch.wait.max.ms", "20"),
+        ("fetch.error.backoff.ms", "10"),
+        ("retry.backoff.ms", "10"),
         ("auto.offset.reset", "error"),
         ("allow.auto.create.topics", "false"),
     ];
@@ -143,18 +146,40 @@ pub fn read_from(consumer: &BaseConsumer, topic: &str, from: &[(i32, i64)]) -> V
     while left > 0 {
         assert!(progress.elapsed() < DEADLINE, "{left} records of {topic} do not come");
         let Some(message) = consumer.poll(Duration::from_millis(100)) else { continue };
-        let record = match message {
-            Ok(message) => Record::of(&message),
-            // librdkafka tells of a broken connection and tries again.
-            Err(KafkaError::MessageConsumption(RDKafkaErrorCode::BrokerTransportFailure)) => continue,
-            Err(error) => panic!("{topic}: {error}"),
-        };
+        let Some(record) = received(message) else { continue };
         let at = from.iter().position(|(partition, _)| *partition == record.partition).unwrap();
         let offset = from[at].1 + i64::try_from(records[at].len()).unwrap();
         assert_eq!(record.offset, offset, "{topic}-{}: no hole, nothing twice", record.partition);
         records[at].push(record);
         left -= 1;
         progress = Instant::now();
+    }
+    consumer.unassign().unwrap();
+    records
+}
+
+/// A record, or nothing where librdkafka tells of a broken connection; it tries again by itself.
+fn received(message: Result<BorrowedMessage<'_>, KafkaError>) -> Option<Record> {
+    match message {
+        Ok(message) => Some(Record::of(&message)),
+        Err(KafkaError::MessageConsumption(
+            RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown,
+        )) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Reads the first `partitions` partitions of a topic for as long as that goes on, over broken connections.
+pub fn follow(consumer: &BaseConsumer, topic: &str, partitions: i32, going_on: &AtomicBool) -> Vec<Vec<Record>> {
+    let mut assignment = TopicPartitionList::new();
+    for partition in 0..partitions {
+        assignment.add_partition_offset(topic, partition, Offset::Offset(0)).unwrap();
+    }
+    consumer.assign(&assignment).unwrap();
+    let mut records = vec![Vec::new(); usize::try_from(partitions).unwrap()];
+    while going_on.load(Ordering::SeqCst) {
+        let Some(record) = consumer.poll(Duration::from_millis(10)).and_then(received) else { continue };
+        records[usize::try_from(record.partition).unwrap()].push(record);
     }
     consumer.unassign().unwrap();
     records

@@ -179,6 +179,12 @@ fn a_start_is_told_in_ten_lines_and_ends_ready() {
     said("clients are told b.example:1");
     said(&dir.path().display().to_string());
     assert!(!log.iter().any(|line| line.contains("WARN")), "{log:#?}");
+    for host in ["127.0.0.1", "[::1]", "localhost"] {
+        let client = consumer(&format!("{host}:{port}"));
+        let metadata = client.fetch_metadata(None, DEADLINE).unwrap();
+        let told = metadata.brokers()[0].host();
+        assert!(host.contains(told) || host == "localhost", "{told} for {host}");
+    }
     broker.stop();
 }
 

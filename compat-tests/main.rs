@@ -17,4 +17,5 @@ mod kills;
 mod order;
 mod process;
 mod records;
+mod settings;
 mod time;

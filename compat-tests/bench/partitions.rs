@@ -34,13 +34,13 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     broker.stop()?;
     println!("| clean stop | {:.0} ms | | |", millis(began));
     let (broker, ready) = start()?;
-    report("start after it, to the first connection", &broker, ready)?;
+    report("start after it, to the first answer", &broker, ready)?;
     let began = Instant::now();
     fill(broker.port)?;
     report("third record in each", &broker, millis(began))?;
     broker.kill()?;
     let (broker, ready) = start()?;
-    report("start after kill -9, to the first connection", &broker, ready)?;
+    report("start after kill -9, to the first answer", &broker, ready)?;
     let began = Instant::now();
     fill(broker.port)?;
     report("fourth record in each", &broker, millis(began))?;

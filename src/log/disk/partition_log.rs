@@ -95,6 +95,31 @@ impl Writing {
     }
 }
 
+/// What a checkpoint of one log has to make durable.
+#[derive(Debug, Default)]
+pub(super) struct Unsynced {
+    end: Offset,
+    dirty: Vec<(Arc<Segment>, u64)>,
+    sidecars: Vec<PathBuf>,
+    sealed: Vec<Arc<Segment>>,
+    names: u64,
+}
+
+impl Unsynced {
+    /// File by file.
+    fn sync(&self, log: &DiskLog) -> io::Result<()> {
+        let files = &*log.shared.files;
+        self.dirty.iter().try_for_each(|(segment, _)| segment.sync())?;
+        self.sealed.iter().try_for_each(|segment| segment.sync_indexes(files))?;
+        self.sidecars.iter().try_for_each(|path| files.open(path, Open::Write)?.sync())?;
+        if self.names > log.writing.lock().names_synced {
+            files.sync_dir(&log.dir)?;
+            files.sync_dir(&log.shared.root)?;
+        }
+        Ok(())
+    }
+}
+
 /// What recovery or a clean start found in a folder.
 pub(super) struct Found {
     pub exists: bool,
@@ -288,34 +313,39 @@ impl DiskLog {
     }
 
     fn try_checkpoint(&self) -> io::Result<Offset> {
-        let files = &*self.shared.files;
-        let (end, dirty, sidecars, sealed, names) = {
-            let mut writing = self.writing.lock();
-            if writing.deleted {
-                return Ok(writing.synced_end);
-            }
-            writing.unsynced_records = 0;
-            writing.unsynced_since = None;
-            let dirty: Vec<_> = writing.dirty.iter().map(|segment| (segment.clone(), segment.size())).collect();
-            let sidecars = std::mem::take(&mut writing.sidecars);
-            let sealed = std::mem::take(&mut writing.sealed);
-            (self.progress.written(), dirty, sidecars, sealed, writing.names)
-        };
-        dirty.iter().try_for_each(|(segment, _)| segment.sync())?;
-        sealed.iter().try_for_each(|segment| segment.sync_indexes(files))?;
-        sidecars.iter().try_for_each(|path| files.open(path, Open::Write)?.sync())?;
-        if names > 0 {
-            files.sync_dir(&self.dir)?;
-            files.sync_dir(&self.shared.root)?;
+        let unsynced = self.unsynced();
+        unsynced.sync(self)?;
+        Ok(self.note_synced(&unsynced))
+    }
+
+    /// Everything of this log that is written and may not be durable. What comes later is the next checkpoint's.
+    pub(super) fn unsynced(&self) -> Unsynced {
+        let mut writing = self.writing.lock();
+        if writing.deleted {
+            return Unsynced { end: writing.synced_end, names: writing.names_synced, ..Unsynced::default() };
         }
+        writing.unsynced_records = 0;
+        writing.unsynced_since = None;
+        Unsynced {
+            end: self.progress.written(),
+            dirty: writing.dirty.iter().map(|segment| (segment.clone(), segment.size())).collect(),
+            sidecars: std::mem::take(&mut writing.sidecars),
+            sealed: std::mem::take(&mut writing.sealed),
+            names: writing.names,
+        }
+    }
+
+    /// Takes note that all of it is durable now; returns the offset that recovery may begin at.
+    pub(super) fn note_synced(&self, unsynced: &Unsynced) -> Offset {
+        let Unsynced { end, dirty, names, .. } = unsynced;
         let mut writing = self.writing.lock();
         // A segment that grew meanwhile stays dirty.
         writing.dirty.retain(|segment| {
             !dirty.iter().any(|(synced, size)| Arc::ptr_eq(synced, segment) && segment.size() == *size)
         });
-        writing.names_synced = writing.names_synced.max(names);
-        writing.synced_end = writing.synced_end.max(end);
-        Ok(end)
+        writing.names_synced = writing.names_synced.max(*names);
+        writing.synced_end = writing.synced_end.max(*end);
+        *end
     }
 
     /// Moves the published end to the written one.

@@ -328,6 +328,37 @@ fn a_checkpoint_lets_go_of_the_journal_and_loses_nothing() {
 }
 
 #[test]
+fn a_checkpoint_of_many_logs_is_as_durable_as_one_of_few() {
+    let files = memory::MemoryFiles::new();
+    let open = |files: memory::MemoryFiles| {
+        Disk::open(Arc::new(files), Path::new("/data"), DiskOptions::default(), &census).unwrap()
+    };
+    let before = open(files.clone());
+    let logs: Vec<_> =
+        (0..150).map(|i| before.open_log(&name(&format!("t{i}")), CONFIG, false, &|_| false).unwrap().log).collect();
+    let mut ends = vec![0; logs.len()];
+    let mut round = || {
+        for (log, end) in logs.iter().zip(&mut ends) {
+            submit(log, end, 2, 400);
+        }
+        before.round();
+    };
+    for _ in 0..5 {
+        round();
+    }
+    before.checkpoint().unwrap();
+    round();
+    for seed in 0..5 {
+        let after = open(files.after_crash(seed));
+        for (i, end) in ends.iter().enumerate() {
+            let opened = after.open_log(&name(&format!("t{i}")), CONFIG, false, &|_| false).unwrap();
+            assert_eq!(opened.end, *end, "t{i}, seed {seed}");
+            assert_eq!(read_all_from(&*opened.log, 0, 1000).len(), 6);
+        }
+    }
+}
+
+#[test]
 fn times_are_found_across_segments() {
     let dir = tempfile::tempdir().unwrap();
     let disk = disk(dir.path(), Checks::default());

@@ -30,7 +30,7 @@ use std::time::Duration;
 const JOURNAL_FULL_BYTES: u64 = 64 << 20;
 /// A round with more than this many bytes for each segment syncs the segments: writing twice would cost more.
 const JOURNAL_BYTES_PER_SEGMENT: usize = 256 << 10;
-/// Above this many logs a stop syncs the file system instead of each of their files.
+/// Above this many logs a checkpoint or a stop syncs the file system instead of each of their files.
 const LOGS_SYNCED_ONE_BY_ONE: usize = 100;
 /// How often recovery points move when nothing else asks for it (Kafka's
 /// `log.flush.offset.checkpoint.interval.ms`).
@@ -450,8 +450,7 @@ impl Disk {
     }
 
     fn checkpoint_logs(&self, dirty: &IndexMap<LogName, Arc<DiskLog>>, numbers: &[u64]) -> io::Result<()> {
-        for (name, log) in dirty {
-            let end = log.checkpoint()?;
+        for (name, log, end) in self.sync_logs(dirty)? {
             // Under the lock: a deletion that comes after takes the point away again.
             let writing = log.writing();
             if !writing.deleted {
@@ -462,6 +461,20 @@ impl Disk {
             self.store_recovery_points()?;
         }
         self.journal.lock().drop_files(&*self.shared.files, numbers)
+    }
+
+    /// Makes logs durable as [`Disk::leave`] does; says up to where each is.
+    fn sync_logs<'a>(
+        &self,
+        dirty: &'a IndexMap<LogName, Arc<DiskLog>>,
+    ) -> io::Result<Vec<(&'a LogName, &'a Arc<DiskLog>, Offset)>> {
+        if dirty.len() <= LOGS_SYNCED_ONE_BY_ONE {
+            return dirty.iter().map(|(name, log)| Ok((name, log, log.checkpoint()?))).collect();
+        }
+        let unsynced: Vec<_> = dirty.values().map(|log| log.unsynced()).collect();
+        self.shared.files.sync_all(&self.shared.root)?;
+        let synced = dirty.iter().zip(&unsynced);
+        Ok(synced.map(|((name, log), unsynced)| (name, log, log.note_synced(unsynced))).collect())
     }
 
     /// Syncs the logs in page-cache mode whose `flush.messages` or `flush.ms` says so, and those that left that mode with

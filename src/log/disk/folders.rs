@@ -14,7 +14,13 @@ use super::writer::{Census, Disk, Known};
 use crate::log::{Log, LogConfig, LogError};
 use std::collections::HashSet;
 use std::io;
+use std::sync::{Arc, Weak};
 use uuid::Uuid;
+
+/// A request comes with a topic that was deleted since.
+fn too_late() -> io::Error {
+    io::Error::other("the folder belongs to a topic made since")
+}
 
 impl Disk {
     /// Removes folders of deleted topics, puts unknown ones aside, and lists the others. Nothing is open yet.
@@ -54,14 +60,38 @@ impl Disk {
         }
     }
 
-    /// A topic made under the name of one that was just deleted may come before that one's folder is out of the way.
+    /// A topic made under the name of one that was just deleted may come before that one's log and folder are out of the
+    /// way. The log may be there before the folder is.
     pub(super) fn clear_the_way(&self, name: &LogName, gone: &dyn Fn(Uuid) -> bool) -> io::Result<()> {
-        match folder_topic_id(&self.shared, &self.shared.root.join(name.dir())) {
-            Some(topic_id) if topic_id == name.topic_id => Ok(()),
-            Some(topic_id) if gone(topic_id) => self.delete_log(&LogName { topic_id, ..name.clone() }, None),
-            // Then it is the opener who comes too late.
-            Some(_) => Err(io::Error::other("the folder belongs to a topic made since")),
-            None => Ok(()),
+        let open = self.open_there(name).map(|log| log.name().topic_id);
+        for topic_id in open.into_iter().chain(folder_topic_id(&self.shared, &self.shared.root.join(name.dir()))) {
+            if topic_id == name.topic_id {
+                continue;
+            }
+            if !gone(topic_id) {
+                return Err(too_late());
+            }
+            self.delete_log(&LogName { topic_id, ..name.clone() }, None)?;
+        }
+        Ok(())
+    }
+
+    /// The open log of a partition of that name, whatever its topic's id.
+    fn open_there(&self, name: &LogName) -> Option<Arc<DiskLog>> {
+        self.logs.lock().get(&(name.topic.clone(), name.partition)).and_then(Weak::upgrade)
+    }
+
+    /// Takes note of a log that was opened. Of two that want the same folder the first has it.
+    pub(super) fn note_open(&self, log: &Arc<DiskLog>) -> io::Result<()> {
+        let name = log.name();
+        let mut logs = self.logs.lock();
+        let key = (name.topic.clone(), name.partition);
+        match logs.get(&key).and_then(Weak::upgrade) {
+            Some(other) if other.name() != name => Err(too_late()),
+            _ => {
+                logs.insert(key, Arc::downgrade(log));
+                Ok(())
+            }
         }
     }
 
@@ -78,7 +108,10 @@ impl Disk {
 
     /// Takes a log out for good: its folder is renamed, and removed by [`Disk::remove_deleted`].
     pub fn delete_log(&self, name: &LogName, log: Option<&DiskLog>) -> io::Result<()> {
-        let open = self.logs.lock().remove(name).and_then(|log| log.upgrade());
+        let open = self.open_there(name).filter(|open| open.name() == name);
+        if open.is_some() {
+            self.logs.lock().remove(&(name.topic.clone(), name.partition));
+        }
         for log in log.into_iter().chain(open.as_deref()) {
             // Under this lock nothing is being written, and after it nothing will be: what has the folder's name next
             // may be another log.

@@ -90,8 +90,8 @@ pub struct Disk {
     pub(super) shared: Arc<Shared>,
     checks: Checks,
     journal: Mutex<Journal>,
-    /// Every log that is open.
-    pub(super) logs: Mutex<HashMap<LogName, Weak<DiskLog>>>,
+    /// The log that has each partition's folder.
+    pub(super) logs: Mutex<HashMap<(String, i32), Weak<DiskLog>>>,
     /// Logs with something that a checkpoint has to sync.
     pub(super) dirty: Mutex<IndexMap<LogName, Arc<DiskLog>>>,
     /// There was a file of recovery points, and it could be read.
@@ -284,14 +284,18 @@ impl Disk {
         self.settle_names()?;
         let opened = if again {
             let opened = self.open_scanning(name, config, false)?;
-            // What was found counts as published, and a retry of it as a duplicate: it must be durable first.
-            opened.log.checkpoint().map_err(|error| io::Error::other(self.shared.fail("a sync", &error)))?;
             self.dirty.lock().insert(name.clone(), opened.log.clone());
             opened
         } else {
             recovery::open(&self.shared, name.clone(), config, Mode::Clean, self.checks)?
         };
-        self.logs.lock().insert(name.clone(), Arc::downgrade(&opened.log));
+        let unsynced = opened.log.writing().names_dirty();
+        if unsynced {
+            // What a scan found is shown to readers, and answers to retries rest on it. And what it cut off must be
+            // gone before new batches come to its place: a mixture of both could look whole.
+            opened.log.checkpoint().map_err(|error| io::Error::other(self.shared.fail("a sync", &error)))?;
+        }
+        self.note_open(&opened.log)?;
         Ok(opened)
     }
 

@@ -240,14 +240,19 @@ impl<'a> Folder<'a> {
     /// not whole.
     fn scan(&mut self, recovery_point: Offset, rewrite: bool) -> io::Result<()> {
         self.segments.clear();
-        // Without a readable history the epochs have to come from all the batches there are.
-        let from = if self.epochs_known { recovery_point } else { 0 };
         // The segment that ends at the recovery point may have been sealed after it was set, and its indexes with it.
-        let first = self.bases.partition_point(|base| *base < from).saturating_sub(1);
+        let first = self.bases.partition_point(|base| *base < recovery_point).saturating_sub(1);
         let bases = std::mem::take(&mut self.bases);
         for &base in bases.get(..first).unwrap_or_default() {
             let size = self.log_file(base)?.len()?;
-            self.segments.push(self.segment(base, size, None));
+            let segment = self.segment(base, size, None);
+            if !self.epochs_known {
+                // Without a readable history the epochs have to come from all the batches there are.
+                segment.headers(0, &mut |placed| {
+                    note_epoch(&mut self.epochs, &placed.header);
+                })?;
+            }
+            self.segments.push(segment);
         }
         let scanned = bases.get(first..).unwrap_or_default();
         self.unsynced = Some(scanned.first().copied().unwrap_or(0));

@@ -38,8 +38,6 @@ mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
-#[cfg(test)]
-mod test_client;
 
 use crate::broker::Broker;
 use crate::wire::frame::{FrameError, HeaderRest, RequestId};

@@ -1,6 +1,6 @@
 use super::*;
 use crate::api::Api;
-use crate::api::test_client::{ask, create_topic, text};
+use crate::api::testing::{ask, create_topic, text};
 use kafka_protocol::messages::IncrementalAlterConfigsRequest;
 use kafka_protocol::messages::alter_configs_request::AlterableConfig;
 use kafka_protocol::messages::incremental_alter_configs_request as incremental;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::api::Api;
 use crate::api::errors::ErrorCode;
-use crate::api::test_client::{ask, create_topic, text};
+use crate::api::testing::{ask, create_topic, text};
 use crate::broker::Broker;
 
 const TOPIC: i8 = 2;

@@ -67,8 +67,8 @@ impl Client {
         }
     }
 
-    /// Whether the broker has closed the connection, or does so without saying anything more.
-    pub fn is_closed(mut self) -> bool {
+    /// Whether the broker closes the connection, or has, without saying anything more.
+    pub fn closes(mut self) -> bool {
         self.receive().is_none()
     }
 

@@ -20,6 +20,7 @@ struct StallingFile(Arc<dyn File>, Arc<(Mutex<bool>, Condvar)>);
 
 impl Stalling {
     /// On an empty file system in memory.
+    #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
         Self { files: Arc::new(MemoryFiles::new()), gate: Arc::default() }
     }

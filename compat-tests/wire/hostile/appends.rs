@@ -266,7 +266,7 @@ fn acks_are_none_one_or_all() {
     client.send(&frame(53, PRODUCE, &produce_request("acks", 0, -1, good().bytes())));
     let first = response::<ProduceRequest>(PRODUCE, client.receive().expect("an answer to the first"));
     assert_eq!(first.responses[0].partition_responses[0].base_offset, 3);
-    assert!(client.is_closed());
+    assert!(client.closes());
     healthy.still_works();
 }
 

@@ -33,7 +33,7 @@ fn what_is_no_frame_closes_the_connection() {
     for (what, bytes) in greetings {
         let mut client = Client::new(&broker);
         client.send(bytes);
-        assert!(client.is_closed(), "{what}");
+        assert!(client.closes(), "{what}");
     }
     healthy.still_works();
     for word in ["HTTP", "TLS", "SSH"] {
@@ -60,7 +60,7 @@ fn unknown_apis_and_versions_close_the_connection() {
     for (key, version) in unknown.map(|key| (key, 0)).chain(versions) {
         let mut client = Client::new(&broker);
         client.send(&header_and(key, version, &[0; 100]));
-        assert!(client.is_closed(), "API {key} version {version}");
+        assert!(client.closes(), "API {key} version {version}");
         refused += 1;
     }
     assert!(refused > 100);
@@ -101,7 +101,7 @@ fn requests_that_are_cut_close_the_connection() {
         for end in (4..whole.len()).step_by(step) {
             let mut client = Client::new(&broker);
             client.send(&sized(whole[..end].to_vec()));
-            assert!(client.is_closed(), "{} cut at {end}", exchange.name);
+            assert!(client.closes(), "{} cut at {end}", exchange.name);
             cuts += 1;
         }
     }
@@ -164,7 +164,7 @@ fn what_came_before_the_half_closed_end_is_answered() {
         let answer = response::<ProduceRequest>(PRODUCE, reply).responses.remove(0).partition_responses.remove(0);
         assert_eq!((answer.error_code, answer.base_offset), (0, i64::from(id)));
     }
-    assert!(client.is_closed());
+    assert!(client.closes());
     healthy.still_works();
 }
 
@@ -266,6 +266,6 @@ fn client_ids_may_be_null_long_and_no_text() {
         frame.extend_from_slice(&length.to_be_bytes());
         let mut client = client.again();
         client.send(&sized(frame));
-        assert!(client.is_closed(), "a client id of {length} bytes");
+        assert!(client.closes(), "a client id of {length} bytes");
     }
 }

@@ -124,7 +124,7 @@ fn floods_of_tagged_fields_close_the_connection() {
             ] {
                 let mut client = Client::new(&broker);
                 client.send(&sized(bytes));
-                assert!(client.is_closed(), "{what} in the {place}");
+                assert!(client.closes(), "{what} in the {place}");
             }
         }
     });

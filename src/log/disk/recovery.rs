@@ -123,7 +123,7 @@ pub(super) fn open(
     let unsynced = folder.unsynced;
     let found = Found { exists: true, segments: folder.segments, end: folder.end, unsynced };
     let log = DiskLog::new(name, shared.clone(), config, found)?;
-    if unsynced.is_some() {
+    if unsynced.is_some() || folder_topic_id(shared, &dir) != Some(log.name().topic_id) {
         log.store_sidecars(&folder.epochs)?;
     }
     Ok(Opened { log, end: folder.end, epochs: folder.epochs, states, truncated_bytes: folder.truncated_bytes })

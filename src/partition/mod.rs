@@ -180,8 +180,9 @@ impl Partition {
         let mut state = PartitionState::new(from, producers, epochs);
         if from < log_end {
             replay(from, &mut |header, append_time| {
-                // The batch that contains an offset may begin before it, and is in the saved state already.
-                if header.base_offset >= state.log_end() {
+                // The batch that contains an offset may begin before it, and is in the saved state already. What is
+                // damaged below the recovery point may say that it lies beyond the end.
+                if header.base_offset >= state.log_end() && header.next_offset() <= log_end {
                     state.apply(header, append_time.min(now));
                 }
             })?;

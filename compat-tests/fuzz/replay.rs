@@ -28,3 +28,8 @@ fn frame_requests() {
 fn batch() {
     replay("batch", targets::batch);
 }
+
+#[test]
+fn recovery() {
+    replay("recovery", targets::recovery);
+}

@@ -1,6 +1,10 @@
 //! What the fuzz targets do with their bytes. In a library, so that an ordinary test can replay the corpus; a finding
 //! is a panic, an abort, or memory beyond the limits that `scripts/fuzz` sets.
 
+mod recovery;
+
+pub use recovery::recovery;
+
 use bytes::Bytes;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::Decodable;

@@ -178,7 +178,7 @@ mod tests {
             files.sync_dir(Path::new("/")).unwrap();
             files.crash_at(files.steps() + at);
             let first = open(&files, 3, Some("c"));
-            assert_eq!(first.is_ok(), at >= 7);
+            assert_eq!(first.is_ok(), at >= 6);
             let next = files.after_kill();
             let found = open(&next, 3, None).unwrap();
             assert_eq!(open(&next.after_crash(LOSE_ALL), 3, None).unwrap(), found, "step {at}");

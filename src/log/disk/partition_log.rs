@@ -3,7 +3,7 @@
 //! Three parties touch it. The owner decides rolling and submits (`staging`, under the owner's own lock); the writer
 //! thread writes what was submitted and syncs (`writing`); readers look at `segments` and at files.
 
-use super::files::Open;
+use super::files::{Open, overwrite};
 use super::index::Indexes;
 use super::journal::LogName;
 use super::recovery::folder_topic_id;
@@ -19,7 +19,7 @@ use crate::time::Millis;
 use crate::wire::batch::{BatchHeader, StoredBatch};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::collections::BTreeMap;
-use std::io::{self, IoSlice};
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -272,10 +272,9 @@ impl DiskLog {
     /// Writes a small file without syncing it; the next checkpoint does. Its reader must cope with damage.
     fn write_small(&self, writing: &mut Writing, name: &str, content: &[u8]) -> io::Result<()> {
         let path = self.dir.join(name);
-        let file = self.shared.files.open(&path, Open::Create)?;
-        file.set_len(0)?;
-        file.write_at(&mut [IoSlice::new(content)], 0)?;
-        writing.names += 1;
+        let known = overwrite(&*self.shared.files.open(&path, Open::Create)?, content)?;
+        // What has content has a name, durable or counted when it was made.
+        writing.names += u64::from(!known);
         if !writing.sidecars.contains(&path) {
             writing.sidecars.push(path);
         }

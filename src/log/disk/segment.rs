@@ -1,6 +1,6 @@
 //! One segment: a `.log` file and its indexes. The last segment of a log grows; the others are sealed.
 
-use super::files::{File, Files, Open, read_all, replace};
+use super::files::{File, Files, Open, overwrite, read_all, replace};
 use super::handles::{FileId, Handles};
 use super::index::Indexes;
 use super::scan::{HeaderScan, Placed};
@@ -113,9 +113,7 @@ impl Segment {
             None => return Ok(()),
         };
         for (path, content) in self.index_paths().iter().zip([offsets, times]) {
-            let file = files.open(path, Open::Create)?;
-            file.set_len(0)?;
-            file.write_at(&mut [IoSlice::new(&content)], 0)?;
+            overwrite(&*files.open(path, Open::Create)?, &content)?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The engine on real files, stepped by hand.
 
+use super::files::overwrite;
 use super::*;
 use crate::log::{Append, Flush, Log, LogConfig, Offset, Slice, StateFile, Wait};
 use crate::wire::batch::{BatchHeader, HEADER_SIZE, LENGTH_PREFIX, StoredBatch, checksum};
@@ -355,6 +356,17 @@ fn a_checkpoint_of_many_logs_is_as_durable_as_one_of_few() {
             assert_eq!(opened.end, *end, "t{i}, seed {seed}");
             assert_eq!(read_all_from(&*opened.log, 0, 1000).len(), 6);
         }
+    }
+}
+
+#[test]
+fn a_small_file_has_its_new_content_and_no_more() {
+    let files = memory::MemoryFiles::new();
+    let path = Path::new("/small");
+    for (content, known) in [("a longer content", false), ("short", true), ("", true), ("again", false)] {
+        let file = files.open(path, Open::Create).unwrap();
+        assert_eq!(overwrite(&*file, content.as_bytes()).unwrap(), known);
+        assert_eq!(read_all(&files, path).unwrap(), content.as_bytes());
     }
 }
 

@@ -449,11 +449,16 @@ impl Disk {
         }
         let numbers = self.journal.lock().rotate();
         let dirty = std::mem::take(&mut *self.dirty.lock());
-        let outcome = self.checkpoint_logs(&dirty, &numbers);
-        outcome.map_err(|error| self.shared.fail("a checkpoint", &error))
+        self.checkpoint_logs(&dirty).map_err(|error| self.shared.fail("a checkpoint", &error))?;
+        let noted = if dirty.is_empty() { Ok(()) } else { self.store_recovery_points() };
+        // On a full disk, say, recovery has more to read; nothing is lost.
+        noted.and_then(|()| self.journal.lock().drop_files(&*self.shared.files, &numbers)).map_err(|error| {
+            tracing::warn!(%error, "cannot take note of a checkpoint");
+            LogError::Storage(format!("taking note of a checkpoint failed: {error}").into())
+        })
     }
 
-    fn checkpoint_logs(&self, dirty: &IndexMap<LogName, Arc<DiskLog>>, numbers: &[u64]) -> io::Result<()> {
+    fn checkpoint_logs(&self, dirty: &IndexMap<LogName, Arc<DiskLog>>) -> io::Result<()> {
         for (name, log, end) in self.sync_logs(dirty)? {
             // Under the lock: a deletion that comes after takes the point away again.
             let writing = log.writing();
@@ -461,10 +466,7 @@ impl Disk {
                 self.set_recovery_point(name, end);
             }
         }
-        if !dirty.is_empty() {
-            self.store_recovery_points()?;
-        }
-        self.journal.lock().drop_files(&*self.shared.files, numbers)
+        Ok(())
     }
 
     /// Makes logs durable as [`Disk::leave`] does; says up to where each is.

@@ -86,6 +86,11 @@ impl MemoryFiles {
         self.0.lock().syncs
     }
 
+    /// Calls of [`File::sync`] and [`Files::sync_all`] that failed by [`MemoryFiles::fail_sync`] so far.
+    pub fn failed_syncs(&self) -> u64 {
+        self.0.lock().failed_syncs
+    }
+
     /// Lets steps happen until `steps` of them were taken (counted from the beginning, as by
     /// [`MemoryFiles::steps`]); the next one, and every call after it, fails as if the process were dead.
     pub fn crash_at(&self, steps: u64) {
@@ -199,6 +204,7 @@ struct State {
     faults: Faults,
     steps: u64,
     syncs: u64,
+    failed_syncs: u64,
     crash_at: Option<u64>,
     crashed: bool,
 }
@@ -502,6 +508,7 @@ impl Files for MemoryFiles {
             state.step()?;
             if let Err(e) = strike(&mut state.faults.sync) {
                 state.file(inode)?.sync_lost();
+                state.failed_syncs += 1;
                 return Err(e);
             }
             state.syncs += 1;
@@ -595,6 +602,7 @@ impl File for MemoryFile {
         state.step()?;
         if let Err(e) = strike(&mut state.faults.sync) {
             state.file(self.inode)?.sync_lost();
+            state.failed_syncs += 1;
             return Err(e);
         }
         state.syncs += 1;

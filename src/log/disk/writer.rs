@@ -156,8 +156,10 @@ impl Disk {
         if clean {
             // Before anything is loaded: a crash from here on is no clean stop (KAFKA-10471).
             files.remove(&marker)?;
-            files.sync_dir(root)?;
         }
+        // Also where it is not there: who removed it may have been killed before this, and with the power it would be
+        // back over files that recovery is about to change.
+        files.sync_dir(root)?;
         let points = read_all(&*files, &root.join(RECOVERY_POINTS)).ok().and_then(|bytes| decode_offsets(&bytes));
         let numbers = journal::file_numbers(&files.list(root)?);
         let next_number = numbers.last().map_or(1, |last| last + 1);

@@ -6,7 +6,7 @@ use super::partition_log::DiskLog;
 use super::segment::Segment;
 use super::sidecars::UNSURE_MARKER;
 use crate::log::{Append, LogError};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -122,7 +122,8 @@ pub(super) struct Queue {
 struct Inner {
     staged: Vec<(Arc<DiskLog>, Append)>,
     bytes: usize,
-    writer_waits: bool,
+    /// The writer sleeps until so many are staged.
+    wake_at: Option<usize>,
     closed: bool,
 }
 
@@ -132,7 +133,8 @@ impl Queue {
         inner.bytes = inner.bytes.saturating_add(append.batch.size());
         inner.staged.push((log, append));
         // The writer is only woken when it sleeps: while it is busy, what comes joins its next round.
-        if std::mem::take(&mut inner.writer_waits) {
+        let staged = inner.staged.len();
+        if inner.wake_at.take_if(|count| staged >= *count).is_some() {
             drop(inner);
             self.wake.notify_one();
         }
@@ -154,17 +156,65 @@ impl Queue {
     /// Waits until something is staged; false once the queue is closed and empty, or after `at_most`, true then.
     pub fn wait(&self, at_most: Duration) -> bool {
         let mut inner = self.inner.lock();
-        if inner.staged.is_empty() && !inner.closed {
-            inner.writer_waits = true;
-            self.wake.wait_for(&mut inner, at_most);
-            inner.writer_waits = false;
+        if inner.staged.is_empty() {
+            self.sleep(&mut inner, 1, at_most);
         }
         !(inner.closed && inner.staged.is_empty())
+    }
+
+    /// Waits until so many more are staged than are now, for at most this long.
+    pub fn gather(&self, more: usize, at_most: Duration) {
+        let mut inner = self.inner.lock();
+        let wanted = inner.staged.len().saturating_add(more);
+        self.sleep(&mut inner, wanted, at_most);
+    }
+
+    fn sleep(&self, inner: &mut MutexGuard<'_, Inner>, wanted: usize, at_most: Duration) {
+        if !inner.closed {
+            inner.wake_at = Some(wanted);
+            self.wake.wait_for(inner, at_most);
+            inner.wake_at = None;
+        }
     }
 
     /// Lets the writer end once it has written what is staged.
     pub fn close(&self) {
         self.inner.lock().closed = true;
         self.wake.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::disk::tests::an_append;
+    use std::time::Instant;
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn the_writer_sleeps_until_enough_is_staged_and_no_longer() {
+        let (log, append) = an_append();
+        let queue = Queue::default();
+        queue.push(log.clone(), append.clone());
+        let began = Instant::now();
+        queue.gather(3, Duration::from_millis(20));
+        assert!(began.elapsed() >= Duration::from_millis(20) && queue.wait(LONG));
+        std::thread::scope(|scope| {
+            let gathering = scope.spawn(|| queue.gather(3, LONG));
+            while queue.inner.lock().wake_at != Some(4) {
+                std::thread::yield_now();
+            }
+            queue.push(log.clone(), append.clone());
+            queue.push(log.clone(), append.clone());
+            assert!(queue.inner.lock().wake_at.is_some() && !gathering.is_finished());
+            queue.push(log.clone(), append.clone());
+            gathering.join().unwrap();
+            let gathering = scope.spawn(|| queue.gather(1, LONG));
+            queue.close();
+            gathering.join().unwrap();
+        });
+        assert_eq!(queue.take().len(), 4);
+        assert!(!queue.wait(LONG));
     }
 }

@@ -43,6 +43,14 @@ fn batch(base: Offset, records: i32, body: usize) -> StoredBatch {
     StoredBatch::new(header, records_bytes)
 }
 
+/// A batch and a log that it could go to.
+pub(super) fn an_append() -> (Arc<DiskLog>, Append) {
+    let files = Arc::new(memory::MemoryFiles::new());
+    let disk = Disk::open(files, Path::new("/data"), DiskOptions::default(), &census).unwrap();
+    let log = disk.open_log(&name("t"), CONFIG, false, &|_| false).unwrap().log;
+    (log, Append { batch: batch(0, 1, 10), roll: None, epochs: None })
+}
+
 fn census(_: &str, _: i32, _: Option<Uuid>) -> Known {
     Known::Exists(Uuid::from_u128(7), CONFIG)
 }

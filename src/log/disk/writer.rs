@@ -35,6 +35,12 @@ const LOGS_SYNCED_ONE_BY_ONE: usize = 100;
 /// How often recovery points move when nothing else asks for it (Kafka's
 /// `log.flush.offset.checkpoint.interval.ms`).
 const CHECKPOINT_INTERVAL_MS: Millis = 60_000;
+/// Syncs of this many milliseconds are worth sharing, where they take so long again and again: one that a busy machine
+/// held up says nothing of the next.
+const SLOW_SYNC_MS: u64 = 2;
+const SLOW_SYNCS: u32 = 8;
+/// The longest that a round waits for company.
+const GATHER_MOST: Duration = Duration::from_millis(2);
 /// How often page-cache mode looks for logs whose `flush.ms` has passed.
 const FLUSH_TICK: Duration = Duration::from_millis(100);
 
@@ -529,15 +535,28 @@ impl Disk {
         let writer = self.clone();
         let checkpointer = self.clone();
         Ok(DiskThreads(vec![
-            std::thread::Builder::new().name("log-writer".into()).spawn(move || {
-                let ended = Ended(&writer);
-                while writer.shared.queue.wait(Duration::from_secs(3600)) {
-                    writer.round();
-                }
-                drop(ended);
-            })?,
+            std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.write_rounds())?,
             std::thread::Builder::new().name("log-checkpoint".into()).spawn(move || checkpointer.checkpoint_loop())?,
         ]))
+    }
+
+    /// Clients that wait for each batch come back as soon as a round has answered them, a moment too late for the next:
+    /// half of them would wait in one round and half in the other, two syncs for each. So where syncs are slow the next
+    /// round gives as many as were answered a part of a sync's time.
+    fn write_rounds(&self) {
+        let ended = Ended(self);
+        let syncs = || self.shared.counters.syncs.load(Ordering::Relaxed);
+        let mut slow = 0_u32;
+        while self.shared.queue.wait(Duration::from_secs(3600)) {
+            let (began, before) = (time::monotonic(), syncs());
+            let answered = self.round();
+            let took_ms = time::monotonic().saturating_sub(began).unsigned_abs();
+            slow = if took_ms >= SLOW_SYNC_MS && syncs() > before { slow.saturating_add(1) } else { 0 };
+            if slow >= SLOW_SYNCS {
+                self.shared.queue.gather(answered, GATHER_MOST.min(Duration::from_millis(took_ms) / 4));
+            }
+        }
+        drop(ended);
     }
 
     fn checkpoint_loop(&self) {

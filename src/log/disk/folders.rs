@@ -11,7 +11,7 @@ use super::partition_log::DiskLog;
 use super::recovery::folder_topic_id;
 use super::sidecars::{DELETED_SUFFIX, PARTITION_METADATA, STRAY_SUFFIX, parse_partition_dir};
 use super::writer::{Census, Disk, Known};
-use crate::log::{Log, LogConfig, LogError};
+use crate::log::LogConfig;
 use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Weak};
@@ -99,6 +99,9 @@ impl Disk {
     /// A folder whose topic id was lost belongs to the topic that has its name, which from then on may be another.
     pub fn prepare_delete(&self, name: &LogName) -> io::Result<()> {
         let (files, dir) = (&*self.shared.files, self.shared.root.join(name.dir()));
+        if let Some(log) = self.open_there(name) {
+            log.writing().may_be_deleted = true;
+        }
         if folder_topic_id(&self.shared, &dir) == Some(name.topic_id) {
             files.open(&dir.join(PARTITION_METADATA), Open::Write)?.sync()?;
             files.sync_dir(&dir)?;
@@ -112,14 +115,7 @@ impl Disk {
         if open.is_some() {
             self.logs.lock().remove(&(name.topic.clone(), name.partition));
         }
-        for log in log.into_iter().chain(open.as_deref()) {
-            // Under this lock nothing is being written, and after it nothing will be: what has the folder's name next
-            // may be another log.
-            log.writing().deleted = true;
-            log.progress().fail(LogError::Storage(format!("{} was deleted", name.dir()).into()));
-            // An open file would keep its space on the disk.
-            log.close_files();
-        }
+        log.into_iter().chain(open.as_deref()).for_each(DiskLog::end_deleted);
         self.dirty.lock().shift_remove(name);
         let mut unsettled = self.names_unsettled.lock();
         if folder_topic_id(&self.shared, &self.shared.root.join(name.dir())) != Some(name.topic_id) {

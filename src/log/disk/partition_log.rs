@@ -21,7 +21,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 /// A partition's log in Kafka's files.
@@ -37,6 +37,8 @@ pub struct DiskLog {
     segments: RwLock<BTreeMap<Offset, Arc<Segment>>>,
     mark: Mutex<Mark>,
     writing: Mutex<Writing>,
+    /// The folder is another's or nobody's: not even to be read.
+    deleted: AtomicBool,
     me: Weak<DiskLog>,
 }
 
@@ -66,6 +68,8 @@ pub(super) struct Writing {
     pub exists: bool,
     /// The folder is on its way out; nothing may be made in it.
     pub deleted: bool,
+    /// The topic may be deleted any time: whose a folder is has to be durable before it holds anything.
+    pub may_be_deleted: bool,
     /// How often names in the folder, or the folder's own, changed, and how many of the changes are durable.
     pub names: u64,
     pub names_synced: u64,
@@ -165,6 +169,7 @@ impl DiskLog {
             segments: RwLock::new(found.segments.into_iter().map(|segment| (segment.base(), segment)).collect()),
             mark: Mutex::new(mark),
             writing: Mutex::new(writing),
+            deleted: AtomicBool::new(false),
             me: me.clone(),
             shared,
         }))
@@ -202,6 +207,24 @@ impl DiskLog {
         })
     }
 
+    /// Ends this log for good. When this returns nothing is being written, and nothing will be: what has the folder's
+    /// name next may be another log.
+    pub(super) fn end_deleted(&self) {
+        self.writing.lock().deleted = true;
+        self.deleted.store(true, Ordering::Release);
+        self.progress.fail(self.was_deleted());
+        // An open file would keep its space on the disk.
+        self.close_files();
+    }
+
+    fn was_deleted(&self) -> LogError {
+        LogError::Storage(format!("{} was deleted", self.name.dir()).into())
+    }
+
+    fn check_readable(&self) -> Result<(), ReadError> {
+        if self.deleted.load(Ordering::Acquire) { Err(ReadError::Log(self.was_deleted())) } else { Ok(()) }
+    }
+
     /// Ends this log; its owner opens it again. Returns the error that everybody is told.
     pub(super) fn fail_storage(&self, what: &str, error: &io::Error) -> LogError {
         let error = LogError::Storage(format!("{what} of {} failed: {error}", self.name.dir()).into());
@@ -235,6 +258,10 @@ impl DiskLog {
         }
         self.shared.files.create_dir(&self.dir)?;
         self.write_small(writing, PARTITION_METADATA, &encode_partition_metadata(self.name.topic_id))?;
+        if writing.may_be_deleted {
+            self.shared.files.open(&self.dir.join(PARTITION_METADATA), Open::Write)?.sync()?;
+            self.shared.files.sync_dir(&self.dir)?;
+        }
         writing.exists = true;
         writing.names += 1;
         Ok(())
@@ -619,6 +646,7 @@ impl Log for DiskLog {
         first_whole: bool,
         wait: Wait,
     ) -> Result<Vec<Slice>, ReadError> {
+        self.check_readable()?;
         if from < self.start {
             return Err(ReadError::OutOfRange);
         }
@@ -626,10 +654,12 @@ impl Log for DiskLog {
     }
 
     fn offset_for_time(&self, timestamp: Millis, below: Offset) -> Result<Option<TimedOffset>, ReadError> {
+        self.check_readable()?;
         self.try_offset_for_time(timestamp, below).map_err(|error| self.read_error(&error))
     }
 
     fn max_timestamp(&self, below: Offset) -> Result<Option<TimedOffset>, ReadError> {
+        self.check_readable()?;
         self.try_max_timestamp(below).map_err(|error| self.read_error(&error))
     }
 

@@ -104,6 +104,7 @@ pub(super) fn open(
         Mode::Clean if folder.load_clean()? => {}
         Mode::Clean => {
             tracing::warn!(log = %name.dir(), "the files do not end where a clean stop left them; scanning");
+            folder.was_clean = true;
             folder.scan(0, false)?;
             folder.drop_states_beyond_end()?;
         }
@@ -150,6 +151,8 @@ struct Folder<'a> {
     state_files: BTreeMap<Offset, Vec<&'static str>>,
     epochs: Vec<EpochStart>,
     epochs_known: bool,
+    /// The stored recovery point lies at the end of all: a start that is interrupted must not leave torn indexes.
+    was_clean: bool,
     segments: Vec<Arc<Segment>>,
     end: Offset,
     /// Where the scan began, if there was one.
@@ -187,6 +190,7 @@ impl<'a> Folder<'a> {
             state_files,
             epochs: epochs.unwrap_or_default(),
             epochs_known,
+            was_clean: false,
             segments: Vec::new(),
             end,
             unsynced: None,
@@ -320,7 +324,11 @@ impl<'a> Folder<'a> {
         }
         let indexes = if self.checks.rebuild_indexes { Some(indexes) } else { None };
         let segment = self.segment(base, valid, indexes);
-        segment.write_indexes(&*self.shared.files)?;
+        if self.was_clean {
+            segment.replace_indexes(&*self.shared.files)?;
+        } else {
+            segment.write_indexes(&*self.shared.files)?;
+        }
         self.segments.push(segment);
         Ok(valid == size)
     }

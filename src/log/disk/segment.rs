@@ -118,6 +118,15 @@ impl Segment {
         Ok(())
     }
 
+    /// Writes the index files so that there are always whole ones.
+    pub fn replace_indexes(&self, files: &dyn Files) -> io::Result<()> {
+        let (offsets, times) = match self.indexes.read().as_ref() {
+            Some(indexes) => (indexes.offset_file(), indexes.time_file()),
+            None => return Ok(()),
+        };
+        self.index_paths().iter().zip([offsets, times]).try_for_each(|(path, content)| replace(files, path, &content))
+    }
+
     /// Makes the index files durable.
     pub fn sync_indexes(&self, files: &dyn Files) -> io::Result<()> {
         for path in self.index_paths() {
@@ -266,12 +275,10 @@ impl Segment {
         {
             return Ok(indexes);
         }
-        tracing::warn!(segment = %self.path.display(), "index missing or damaged; rebuilding it");
+        tracing::warn!(segment = %self.path.display(), "index missing or damaged; made again from the batches");
+        // Kept in memory alone: a reader may come late, when the folder is another log's.
         let mut indexes = self.scan_indexes(interval)?;
         indexes.seal();
-        for (path, content) in [(&offsets, indexes.offset_file()), (&times, indexes.time_file())] {
-            replace(files, path, &content)?;
-        }
         Ok(indexes)
     }
 

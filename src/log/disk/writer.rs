@@ -302,6 +302,11 @@ impl Disk {
             // What a scan found is shown to readers, and answers to retries rest on it. And what it cut off must be
             // gone before new batches come to its place: a mixture of both could look whole.
             opened.log.checkpoint().map_err(|error| io::Error::other(self.shared.fail("a sync", &error)))?;
+            self.set_recovery_point(name, opened.end);
+        }
+        if unsynced && !again {
+            // The files were not as a clean stop leaves them: the stored point may lie beyond their end.
+            self.store_recovery_points()?;
         }
         self.note_open(&opened.log)?;
         Ok(opened)

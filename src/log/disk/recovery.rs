@@ -114,7 +114,7 @@ pub(super) fn open(
             }
             folder.scan(recovery_point, rewrite)?;
             folder.drop_states_beyond_end()?;
-            folder.drop_unsynced_snapshots(recovery_point)?;
+            folder.drop_snapshots()?;
         }
     }
     let states = folder.states()?;
@@ -360,10 +360,11 @@ impl<'a> Folder<'a> {
         Ok(())
     }
 
-    /// Of the two files of a state each may be whole where the other is not, as long as no checkpoint has synced them.
-    /// Kafka's alone knows one batch of each producer: there the state has to come from further back.
-    fn drop_unsynced_snapshots(&mut self, recovery_point: Offset) -> io::Result<()> {
-        for (offset, kinds) in self.state_files.range_mut(recovery_point..) {
+    /// Of the two files of a state each may be there and whole where the other is not: written and not synced, or removed
+    /// and the removal not synced. Kafka's alone knows one batch of each producer. Without ours the state comes from
+    /// further back, from the first batch on if it must.
+    fn drop_snapshots(&mut self) -> io::Result<()> {
+        for (offset, kinds) in &mut self.state_files {
             if kinds.contains(&StateFile::SNAPSHOT) {
                 self.shared.files.remove(&self.dir.join(offset_name(*offset, StateFile::SNAPSHOT)))?;
                 kinds.retain(|kind| *kind != StateFile::SNAPSHOT);

@@ -46,6 +46,8 @@ struct Live {
     pending: Vec<Pending>,
     /// Deleted topics whose logs were not taken out yet.
     undeleted: Vec<(LogName, Option<Arc<DiskLog>>)>,
+    /// Partitions of deleted topics that a late request still has.
+    former: Vec<Partition>,
 }
 
 /// See the file's head.
@@ -137,7 +139,7 @@ impl World {
         // A start removes the folders of deleted topics, and the catalog may forget them.
         self.model.deleted.clear();
         let open = (0..self.model.parts.len()).map(|_| None).collect();
-        self.live = Some(Live { disk, open, pending: Vec::new(), undeleted: Vec::new() });
+        self.live = Some(Live { disk, open, pending: Vec::new(), undeleted: Vec::new(), former: Vec::new() });
         if !self.setup.lazy {
             for part in 0..self.model.parts.len() {
                 self.ready(part)?;
@@ -457,6 +459,10 @@ impl World {
     }
 
     fn read(&mut self, index: usize) -> Checked {
+        // Whatever late requests get, they change nothing.
+        for former in self.live.iter().flat_map(|live| &live.former) {
+            let _ = read_all(former, 900);
+        }
         let Some(open) = self.live.as_ref().and_then(|live| live.open[index].as_ref()) else { return Ok(()) };
         let part = &self.model.parts[index];
         let found = read_all(&open.partition, 900)?;
@@ -475,7 +481,9 @@ impl World {
         }
         let old = self.model.replace_topic(index);
         let Some(live) = &mut self.live else { return Ok(()) };
-        let log = live.open[index].take().map(|open| open.log);
+        let open = live.open[index].take();
+        let log = open.as_ref().map(|open| open.log.clone());
+        live.former.extend(open.map(|open| open.partition));
         live.pending.retain(|pending| pending.part != index);
         if late || live.disk.delete_log(&old, log.as_deref()).is_err() {
             live.undeleted.push((old, log));
@@ -501,7 +509,15 @@ impl World {
     }
 
     fn restart(&mut self) -> Checked {
-        let Some(live) = &self.live else { return Ok(()) };
+        match self.stop()? {
+            Some(down) => self.come_back(down, None).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// A clean stop; what it was worth, or nothing if the process died of it.
+    pub fn stop(&mut self) -> Checked<Option<Down>> {
+        let Some(live) = &self.live else { return Ok(None) };
         let open: Vec<_> = live.open.iter().flatten().collect();
         let had_failures = open.iter().any(|open| open.partition.failed().is_some());
         let states = open.iter().map(|open| (open.log.clone(), open.partition.close_state().1));
@@ -512,7 +528,7 @@ impl World {
         self.answers()?;
         let dead = self.files.crashed();
         if dead {
-            return Ok(());
+            return Ok(None);
         }
         let down = match closed {
             Ok(()) if !had_failures && !self.troubled => {
@@ -525,7 +541,8 @@ impl World {
                 Down::Killed
             }
         };
-        self.come_back(down, None).map(drop)
+        self.live = None;
+        Ok(Some(down))
     }
 
     fn set_fault(&mut self, fault: Fault) {

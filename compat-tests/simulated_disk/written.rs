@@ -1,8 +1,15 @@
 //! Scripts made by hand, stopped at every boundary. Most hold fast a fault that the engine once had.
 
+use crate::inspect::{Opening, ROOT, inspect, open_disk, open_part};
+use crate::model::Down;
 use crate::runs::{Bent, everywhere, on_two_threads};
 use crate::script::{Fault, Op, Setup};
+use crate::world::World;
+use ottla::log::disk::memory::{KEEP_ALL, LOSE_ALL, MemoryFiles, Rules};
+use ottla::log::disk::{Files, Open};
 use ottla::partition::Acks;
+use std::io::IoSlice;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 struct Script {
@@ -289,5 +296,45 @@ fn each_is_stopped_at_every_boundary() {
     println!("{} scripts, {} boundaries", scripts.len(), boundaries.load(Ordering::Relaxed));
     if let Some((_, error)) = outcome {
         panic!("{error}");
+    }
+}
+
+/// What a clean stop left was changed by somebody else: the start scans, and may be stopped anywhere.
+#[test]
+fn files_that_are_not_as_a_clean_stop_left_them() {
+    let setup = Setup::new(2, 700);
+    let mut world = World::new(setup, Rules::default(), Opening::default()).unwrap();
+    world.start().unwrap();
+    let ops = [times(4, &round_of(2, 200)), vec![Op::Kill], times(2, &round_of(2, 150))].concat();
+    world.run(&ops, 0).unwrap();
+    assert_eq!(world.stop().unwrap(), Some(Down::Clean));
+    let folder = Path::new(ROOT).join("t0-0");
+    let last = world.files.contents().into_keys().filter(|path| path.extension().is_some_and(|e| e == "log"));
+    let last = last.filter(|path| path.starts_with(&folder)).max().unwrap();
+    let damages: [&dyn Fn(&MemoryFiles); 2] =
+        [&|files| files.remove(&folder.join("leader-epoch-checkpoint")).unwrap(), &|files| {
+            let file = files.open(&last, Open::Write).unwrap();
+            file.write_at(&mut [IoSlice::new(&[7; 100])], file.len().unwrap()).unwrap();
+        }];
+    for damage in damages {
+        let damaged = world.files.after_kill();
+        damage(&damaged);
+        let damaged = damaged.after_crash(KEEP_ALL);
+        inspect(&damaged.after_kill(), &world.model, Down::Clean, Opening::default()).unwrap();
+        for at in 0..200 {
+            let victim = damaged.after_kill();
+            victim.crash_at(at);
+            if let Ok(disk) = open_disk(&victim, &world.model, Opening::default()) {
+                let _ = (0..2).map(|part| open_part(&disk, &world.model, part, false)).collect::<Vec<_>>();
+            }
+            for survivors in [LOSE_ALL, KEEP_ALL, 2 * at + 2, 2 * at + 3] {
+                let left = victim.after_crash(survivors);
+                inspect(&left, &world.model, Down::Power, Opening::default())
+                    .unwrap_or_else(|error| panic!("stopped at step {at}, survivors {survivors}: {error}"));
+            }
+            if !victim.crashed() {
+                break;
+            }
+        }
     }
 }

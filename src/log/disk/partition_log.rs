@@ -410,10 +410,10 @@ impl DiskLog {
 
     /// Stores what recovery found out and no batch to come would store: the epoch history, and the topic's id where
     /// that was lost.
-    pub(super) fn store_sidecars(&self, epochs: &[EpochStart]) -> io::Result<()> {
+    pub(super) fn store_sidecars(&self, epochs: &[EpochStart], rewrite: bool) -> io::Result<()> {
         let mut writing = self.writing.lock();
-        // Not written over itself: on a full disk nothing would be left of it.
-        if folder_topic_id(&self.shared, &self.dir) != Some(self.name.topic_id) {
+        // Written over itself only where what is read may be in the page cache alone.
+        if rewrite || folder_topic_id(&self.shared, &self.dir) != Some(self.name.topic_id) {
             self.write_small(&mut writing, PARTITION_METADATA, &encode_partition_metadata(self.name.topic_id))?;
         }
         self.write_small(&mut writing, LEADER_EPOCHS, &encode_epochs(epochs))

@@ -125,7 +125,8 @@ pub(super) fn open(
     let found = Found { exists: true, segments: folder.segments, end: folder.end, unsynced };
     let log = DiskLog::new(name, shared.clone(), config, found)?;
     if unsynced.is_some() || folder_topic_id(shared, &dir) != Some(log.name().topic_id) {
-        log.store_sidecars(&folder.epochs)?;
+        let rewrite = matches!(mode, Mode::Scan { rewrite: true, .. });
+        log.store_sidecars(&folder.epochs, rewrite)?;
     }
     Ok(Opened { log, end: folder.end, epochs: folder.epochs, states, truncated_bytes: folder.truncated_bytes })
 }

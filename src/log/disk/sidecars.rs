@@ -61,6 +61,10 @@ fn checkpoint(entries: impl ExactSizeIterator<Item = String>) -> Vec<u8> {
 
 /// The entry lines of a checkpoint, or `None` where version, count or text are wrong.
 fn checkpoint_lines(bytes: &[u8]) -> Option<Vec<&str>> {
+    // What is written over in place may be cut within its last number.
+    if bytes.last().is_some_and(|last| *last != b'\n') {
+        return None;
+    }
     let mut lines = std::str::from_utf8(bytes).ok()?.lines();
     let Some(version) = lines.next() else { return Some(Vec::new()) };
     let count: usize = lines.next()?.trim().parse().ok()?;
@@ -182,6 +186,7 @@ mod tests {
         let epochs = vec![EpochStart { epoch: 0, start: 0 }, EpochStart { epoch: 4, start: 10 }];
         assert_eq!(decode_epochs(&encode_epochs(&epochs)), Some(epochs));
         assert_eq!(decode_epochs(b"0\n2\n4 10\n0 0\n"), None);
+        assert_eq!(decode_epochs(b"0\n1\n4 10"), None, "the last number may have been longer");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod compression;
+pub mod errors;
 pub mod frame;
 pub mod records;
 pub mod shape;

@@ -20,9 +20,9 @@
 //!
 //! # Who may use whom
 //!
-//! `main > server > connection > api > broker > catalog > partition > log > wire > time`, from left to right and never
-//! back; `config` may be used from `partition` upwards. Kafka's message types stay in [`api`] and [`connection`]. A test
-//! below keeps it so.
+//! `main > server > connection > api > broker > {coordinator, catalog} > partition > log > wire > time`, from left to
+//! right and never back; those in braces do not use each other, and `config` may be used from `partition` upwards.
+//! Kafka's message types stay in [`api`] and [`connection`]. A test below keeps it so.
 //!
 //! Read in this order: [`api`], [`partition`], [`log`], [`log::disk`], then what they use.
 
@@ -31,6 +31,7 @@ pub mod broker;
 pub mod catalog;
 pub mod config;
 pub mod connection;
+pub mod coordinator;
 pub mod log;
 pub mod partition;
 pub mod server;

@@ -1,0 +1,3 @@
+//! Consumer groups: what they keep in `__consumer_offsets`.
+
+pub mod records;

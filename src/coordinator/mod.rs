@@ -1,3 +1,84 @@
 //! The coordinators: replicated state machines over internal topics, whose records are Kafka's, byte for byte.
+//!
+//! A [`Shard`] is the state of one partition of such a topic and is pure: an input and the time go in, records and replies
+//! come out. Its shell appends the records to that partition through the same code as a client's produce, holds every
+//! reply back until all that was applied when it was computed is durable, and drops the shard to load it anew on any doubt.
+//! (Kafka's `CoordinatorShard` and `CoordinatorRuntime`, without their snapshots: nothing is ever rolled back.)
 
 pub mod group;
+mod timers;
+
+pub use timers::Timers;
+
+use crate::time::Millis;
+
+/// What time it is, by both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// For timers ([`crate::time::monotonic`]).
+    pub monotonic: Millis,
+    /// For what Kafka's data carries ([`crate::time::wall`]); may step.
+    pub wall: Millis,
+}
+
+/// Stands for whoever waits for a reply. A reply may come at once, much later, or never: then the shell answers that the
+/// coordinator is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What a step of a shard comes to.
+#[derive(Debug)]
+pub struct Effects<R, A> {
+    /// Records to append, in this order, atomically: all of a step or none. They are applied already.
+    pub records: Vec<R>,
+    /// Replies, this step's own and those to requests that were parked.
+    pub replies: Vec<(Ticket, A)>,
+}
+
+impl<R, A> Default for Effects<R, A> {
+    fn default() -> Self {
+        Effects { records: Vec::new(), replies: Vec::new() }
+    }
+}
+
+impl<R, A> Effects<R, A> {
+    /// Answers a request.
+    pub fn reply(&mut self, ticket: Ticket, answer: impl Into<A>) {
+        self.replies.push((ticket, answer.into()));
+    }
+}
+
+/// The state of one partition of an internal topic. Pure: no clock, no random source, no I/O.
+///
+/// Its durable part is what [`Shard::apply`] makes of the records, and nothing else: after any step a second shard that
+/// only applied the records has the same. The rest (timers, parked requests, rebalances under way) is soft: lost in a
+/// crash, and made anew by [`Shard::loaded`].
+pub trait Shard: Send {
+    /// What may be asked.
+    type Request: Send;
+    /// What is answered.
+    type Reply: Send;
+    /// What is durable.
+    type Record: Send;
+
+    /// Takes a request. Records that it emits it applies at once.
+    fn handle(
+        &mut self,
+        now: Now,
+        ticket: Ticket,
+        request: Self::Request,
+        out: &mut Effects<Self::Record, Self::Reply>,
+    );
+
+    /// Changes the durable state, live and in replay.
+    fn apply(&mut self, record: Self::Record);
+
+    /// All records have been applied: timers start, rebalances that were under way start anew.
+    fn loaded(&mut self, now: Now, out: &mut Effects<Self::Record, Self::Reply>);
+
+    /// When [`Shard::on_deadline`] has something to do next, on the monotonic clock.
+    fn next_deadline(&self) -> Option<Millis>;
+
+    /// Does what is due.
+    fn on_deadline(&mut self, now: Now, out: &mut Effects<Self::Record, Self::Reply>);
+}

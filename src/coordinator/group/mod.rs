@@ -209,8 +209,8 @@ impl Shard for GroupShard {
                 out.reply(ticket, Reply::DeleteGroup(code));
             }
             Request::ListGroups => out.reply(ticket, Reply::ListGroups(self.list())),
-            Request::DescribeGroup(group_id) => {
-                let described = self.describe_group(&group_id);
+            Request::DescribeGroup { version, group_id } => {
+                let described = self.describe_group(version, &group_id);
                 out.reply(ticket, Reply::DescribeGroup(described));
             }
             Request::DescribeConsumerGroup(group_id) => {
@@ -226,7 +226,7 @@ impl Shard for GroupShard {
 
     fn apply(&mut self, record: Record) {
         match record {
-            Record::OffsetCommit { key, value } => self.offsets.apply(key, value),
+            Record::OffsetCommit { key, value } => self.apply_offset(key, value),
             Record::GroupMetadata { group_id, value } => self.apply_classic(&group_id, value),
             consumer => self.apply_consumer(consumer),
         }

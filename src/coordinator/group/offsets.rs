@@ -1,39 +1,303 @@
-//! Committed offsets.
-use super::records::{OffsetCommitKey, OffsetCommitValue};
-use super::request::{CommitOffsets, FetchOffsets, FetchedOffset};
-use super::{GroupShard, Out};
-use crate::coordinator::Now;
-use crate::wire::errors::ErrorCode;
-use std::sync::Arc;
+//! Committed offsets: kept per group, apart from the group's members, for they outlive those.
+//!
+//! A commit is one record for each partition and nothing else. Offsets of topics that nobody subscribes to expire a while
+//! after their group has become empty, or after the commit where it never had members (`OffsetMetadataManager`).
+//! Left out: offsets of transactions.
 
-/// What is committed.
-#[derive(Debug, Default)]
-pub struct Offsets {}
+use super::records::{OffsetCommitKey, OffsetCommitValue, Record};
+use super::request::{CommitOffset, CommitOffsets, FetchOffsets, FetchedOffset};
+use super::{Group, GroupShard, Out, check_group_id};
+use crate::coordinator::Now;
+use crate::coordinator::group::classic::ClassicGroup;
+use crate::time::Millis;
+use crate::wire::errors::ErrorCode;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// An offset that a client committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    offset: i64,
+    leader_epoch: i32,
+    metadata: Box<str>,
+    commit_timestamp: Millis,
+    /// -1 where the broker's retention decides.
+    expire_timestamp: Millis,
+    topic_id: Uuid,
+}
+
+/// What is committed, by group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offsets {
+    groups: BTreeMap<Arc<str>, GroupOffsets>,
+}
+
+/// The offsets of one group, in the order of topics and partitions. A sorted vector: most groups have few, and a hundred
+/// thousand groups may be kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct GroupOffsets(Vec<(Arc<str>, i32, Committed)>);
+
+/// Since when the retention of a group's offsets counts (`OffsetExpirationCondition`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// They are kept, whatever their age.
+    Never,
+    /// Since the commit of each.
+    SinceCommit,
+    /// Since the group has no members, wall clock.
+    Since(Millis),
+}
+
+impl GroupOffsets {
+    fn position(&self, topic: &str, partition: i32) -> Result<usize, usize> {
+        self.0.binary_search_by(|(t, p, _)| t.as_ref().cmp(topic).then(p.cmp(&partition)))
+    }
+
+    fn get(&self, topic: &str, partition: i32) -> Option<&Committed> {
+        self.0.get(self.position(topic, partition).ok()?).map(|(_, _, committed)| committed)
+    }
+
+    fn put(&mut self, topic: &str, partition: i32, committed: Committed) {
+        match self.position(topic, partition) {
+            Ok(at) => {
+                if let Some(entry) = self.0.get_mut(at) {
+                    entry.2 = committed;
+                }
+            }
+            Err(at) => {
+                // The name is shared with the partitions beside it.
+                let beside = [at.checked_sub(1).and_then(|before| self.0.get(before)), self.0.get(at)];
+                let shared = beside.into_iter().flatten().map(|(name, ..)| name).find(|name| name.as_ref() == topic);
+                let name = shared.cloned().unwrap_or_else(|| topic.into());
+                self.0.insert(at, (name, partition, committed));
+            }
+        }
+    }
+}
 
 impl Offsets {
-    pub fn apply(&mut self, _key: OffsetCommitKey, _value: Option<OffsetCommitValue>) {}
+    /// Stores an offset, or removes it.
+    pub fn apply(&mut self, key: OffsetCommitKey, value: Option<OffsetCommitValue>) {
+        match value {
+            Some(value) => {
+                if !self.groups.contains_key(key.group.as_str()) {
+                    self.groups.insert(key.group.as_str().into(), GroupOffsets::default());
+                }
+                if let Some(group) = self.groups.get_mut(key.group.as_str()) {
+                    group.put(&key.topic, key.partition, Committed::new(value));
+                }
+            }
+            None => {
+                let Some(group) = self.groups.get_mut(key.group.as_str()) else { return };
+                if let Ok(at) = group.position(&key.topic, key.partition) {
+                    group.0.remove(at);
+                }
+                if group.0.is_empty() {
+                    self.groups.remove(key.group.as_str());
+                }
+            }
+        }
+    }
+
+    /// How many a group has.
+    pub fn count(&self, group_id: &str) -> usize {
+        self.groups.get(group_id).map_or(0, |group| group.0.len())
+    }
+
+    fn get(&self, group_id: &str, topic: &str, partition: i32) -> Option<&Committed> {
+        self.groups.get(group_id)?.get(topic, partition)
+    }
+
+    /// Those of a group that are to go.
+    fn select(&self, group_id: &str, which: impl Fn(&str, &Committed) -> bool) -> Vec<OffsetCommitKey> {
+        let entries = self.groups.get(group_id).into_iter().flat_map(|group| &group.0);
+        let chosen = entries.filter(|(topic, _, committed)| which(topic, committed));
+        chosen.map(|(topic, partition, _)| key(group_id, topic, *partition)).collect()
+    }
 }
+
+impl Committed {
+    fn new(value: OffsetCommitValue) -> Self {
+        Committed {
+            offset: value.offset,
+            leader_epoch: value.leader_epoch,
+            metadata: value.metadata.into(),
+            commit_timestamp: value.commit_timestamp,
+            expire_timestamp: value.expire_timestamp,
+            topic_id: value.topic_id,
+        }
+    }
+
+    fn has_expired(&self, expiry: Expiry, now: Millis, retention_ms: Millis) -> bool {
+        let since = match expiry {
+            _ if self.expire_timestamp != -1 => return now >= self.expire_timestamp,
+            Expiry::Never => return false,
+            Expiry::SinceCommit => self.commit_timestamp,
+            Expiry::Since(since) => since,
+        };
+        now.saturating_sub(since) >= retention_ms
+    }
+}
+
+fn key(group: &str, topic: &str, partition: i32) -> OffsetCommitKey {
+    OffsetCommitKey { group: group.into(), topic: topic.into(), partition }
+}
+
+/// What a record of a commit takes beside its texts, bytes; a little more than it can be.
+const RECORD_BYTES: usize = 96;
 
 impl GroupShard {
     pub(super) fn commit_offsets(
         &mut self,
-        _now: Now,
-        _commit: &CommitOffsets,
-        _out: &mut Out,
+        now: Now,
+        commit: &CommitOffsets,
+        out: &mut Out,
     ) -> Result<Vec<ErrorCode>, ErrorCode> {
-        Ok(Vec::new())
+        self.check_commit(commit)?;
+        let too_large = |it: &CommitOffset| {
+            let length = it.metadata.as_ref().map_or(0, |text| text.encode_utf16().count());
+            length > self.settings.offset_metadata_max_bytes
+        };
+        let codes = commit.partitions.iter().map(|it| match too_large(it) {
+            true => ErrorCode::OffsetMetadataTooLarge,
+            false => ErrorCode::None,
+        });
+        let codes: Vec<ErrorCode> = codes.collect();
+        let accepted = || commit.partitions.iter().zip(&codes).filter(|(_, code)| code.is_none()).map(|(it, _)| it);
+        let text = |it: &CommitOffset| it.topic.len() + it.metadata.as_ref().map_or(0, String::len);
+        let bytes: usize = accepted().map(|it| RECORD_BYTES + commit.group_id.len() + text(it)).sum();
+        if bytes > self.settings.max_record_bytes {
+            return Err(ErrorCode::InvalidCommitOffsetSize);
+        }
+        self.with_group(now, &commit.group_id, out, |group, cx| match group {
+            Group::Classic(group) => group.committed(cx, &commit.member_id),
+            Group::Consumer(group) => group.committed(cx, &commit.member_id),
+        });
+        for it in accepted() {
+            let value = OffsetCommitValue {
+                offset: it.offset,
+                leader_epoch: it.leader_epoch,
+                metadata: it.metadata.clone().unwrap_or_default(),
+                commit_timestamp: now.wall,
+                expire_timestamp: match commit.retention_time_ms {
+                    -1 => -1,
+                    retention_ms => now.wall.saturating_add(retention_ms),
+                },
+                topic_id: it.topic_id,
+            };
+            self.emit_offset(key(&commit.group_id, &it.topic, it.partition), Some(value), out);
+        }
+        Ok(codes)
     }
-    pub(super) fn fetch_offsets(&self, _fetch: &FetchOffsets) -> Result<Vec<FetchedOffset>, ErrorCode> {
-        Ok(Vec::new())
+
+    /// Whether the member may commit. A client that is none may where there are no members; the group comes to be with
+    /// the first offset.
+    fn check_commit(&self, commit: &CommitOffsets) -> Result<(), ErrorCode> {
+        match self.groups.get(commit.group_id.as_str()) {
+            Some(Group::Classic(group)) => group.check_commit(commit),
+            Some(Group::Consumer(group)) => group.check_commit(commit),
+            None if commit.generation_id_or_member_epoch < 0 => Ok(()),
+            None if commit.version >= 9 => Err(ErrorCode::GroupIdNotFound),
+            None => Err(ErrorCode::IllegalGeneration),
+        }
     }
+
+    /// Offsets of a group that is not there are not there: no error.
+    pub(super) fn fetch_offsets(&self, fetch: &FetchOffsets) -> Result<Vec<FetchedOffset>, ErrorCode> {
+        if let Some(Group::Consumer(group)) = self.groups.get(fetch.group_id.as_str()) {
+            group.check_fetch(fetch)?;
+        }
+        let Some(partitions) = &fetch.partitions else {
+            let all = self.offsets.groups.get(fetch.group_id.as_str()).into_iter().flat_map(|group| &group.0);
+            return Ok(all.map(|(topic, partition, it)| told(topic, *partition, Some(it))).collect());
+        };
+        let one = |(topic, topic_id, partition): &(Arc<str>, Uuid, i32)| {
+            let committed = self.offsets.get(&fetch.group_id, topic, *partition);
+            // Committed for a topic of this name that was deleted since.
+            let same = |it: &&Committed| it.topic_id.is_nil() || topic_id.is_nil() || it.topic_id == *topic_id;
+            told(topic, *partition, committed.filter(same))
+        };
+        Ok(partitions.iter().map(one).collect())
+    }
+
     pub(super) fn delete_offsets(
         &mut self,
-        _g: &str,
-        _p: &[(Arc<str>, i32)],
-        _out: &mut Out,
+        group_id: &str,
+        partitions: &[(Arc<str>, i32)],
+        out: &mut Out,
     ) -> Result<Vec<ErrorCode>, ErrorCode> {
-        Ok(Vec::new())
+        check_group_id(group_id)?;
+        let group = self.groups.get(group_id).ok_or(ErrorCode::GroupIdNotFound)?;
+        group.check_delete_offsets()?;
+        let code = |(topic, _): &(Arc<str>, i32)| match group.is_subscribed_to(topic) {
+            true => ErrorCode::GroupSubscribedToTopic,
+            false => ErrorCode::None,
+        };
+        let codes: Vec<ErrorCode> = partitions.iter().map(code).collect();
+        for ((topic, partition), code) in partitions.iter().zip(&codes) {
+            if code.is_none() && self.offsets.get(group_id, topic, *partition).is_some() {
+                self.emit_offset(key(group_id, topic, *partition), None, out);
+            }
+        }
+        Ok(codes)
     }
-    pub(super) fn delete_offsets_of_topics(&mut self, _t: &[Arc<str>], _out: &mut Out) {}
-    pub(super) fn clean_up(&mut self, _now: Now, _out: &mut Out) {}
+
+    /// A topic of the same name that comes later is another one.
+    pub(super) fn delete_offsets_of_topics(&mut self, topics: &[Arc<str>], out: &mut Out) {
+        let gone = |topic: &str, _: &Committed| topics.iter().any(|deleted| deleted.as_ref() == topic);
+        let groups = self.offsets.groups.keys();
+        let keys: Vec<OffsetCommitKey> = groups.flat_map(|group_id| self.offsets.select(group_id, gone)).collect();
+        keys.into_iter().for_each(|key| self.emit_offset(key, None, out));
+    }
+
+    pub(super) fn delete_all_offsets(&mut self, group_id: &str, out: &mut Out) {
+        let keys = self.offsets.select(group_id, |_, _| true);
+        keys.into_iter().for_each(|key| self.emit_offset(key, None, out));
+    }
+
+    /// Removes offsets that have expired, and groups that have neither members nor offsets any more.
+    pub(super) fn clean_up(&mut self, now: Now, out: &mut Out) {
+        let groups: Vec<Arc<str>> = self.groups.keys().cloned().collect();
+        for group_id in groups {
+            let Some(group) = self.groups.get(&group_id) else { continue };
+            let (expiry, retention_ms) = (group.expiry(), self.settings.offsets_retention_ms);
+            if expiry == Expiry::Never {
+                continue;
+            }
+            let expired = |topic: &str, committed: &Committed| {
+                !group.is_subscribed_to(topic) && committed.has_expired(expiry, now.wall, retention_ms)
+            };
+            let keys = self.offsets.select(&group_id, expired);
+            keys.into_iter().for_each(|key| self.emit_offset(key, None, out));
+            let is_empty = self.groups.get(&group_id).is_some_and(|group| group.check_delete().is_ok());
+            if is_empty && self.offsets.count(&group_id) == 0 {
+                self.remove_group(now, &group_id, out);
+            }
+        }
+    }
+
+    fn emit_offset(&mut self, key: OffsetCommitKey, value: Option<OffsetCommitValue>, out: &mut Out) {
+        self.apply_offset(key.clone(), value.clone());
+        out.records.push(Record::OffsetCommit { key, value });
+    }
+
+    /// A group comes to be with its first offset, if it was not there.
+    pub(super) fn apply_offset(&mut self, key: OffsetCommitKey, value: Option<OffsetCommitValue>) {
+        if value.is_some() && !self.groups.contains_key(key.group.as_str()) {
+            self.groups.insert(key.group.as_str().into(), Group::Classic(ClassicGroup::simple()));
+        }
+        self.offsets.apply(key, value);
+    }
+}
+
+fn told(topic: &Arc<str>, partition: i32, committed: Option<&Committed>) -> FetchedOffset {
+    FetchedOffset {
+        topic: topic.clone(),
+        partition,
+        offset: committed.map_or(-1, |it| it.offset),
+        leader_epoch: committed.map_or(-1, |it| it.leader_epoch),
+        metadata: committed.map_or_else(String::new, |it| it.metadata.to_string()),
+        topic_id: committed.map_or(Uuid::nil(), |it| it.topic_id),
+    }
 }

@@ -80,7 +80,12 @@ pub enum Request {
     /// ListGroups: all of this shard.
     ListGroups,
     /// DescribeGroups, one of them.
-    DescribeGroup(String),
+    DescribeGroup {
+        /// The version of the API.
+        version: i16,
+        /// The group.
+        group_id: String,
+    },
     /// ConsumerGroupDescribe, one of them.
     DescribeConsumerGroup(String),
     /// Topics were deleted: their offsets go.
@@ -163,8 +168,8 @@ pub struct FetchOffsets {
     pub member_id: Option<String>,
     /// The member's epoch; -1 where it is not told.
     pub member_epoch: i32,
-    /// Which; `None` is all there are.
-    pub partitions: Option<Vec<(Arc<str>, i32)>>,
+    /// Which: topic, its id, partition; an id of nil is any. `None` is all there are.
+    pub partitions: Option<Vec<(Arc<str>, Uuid, i32)>>,
     /// Whether offsets of open transactions are to be waited for (KIP-447).
     pub require_stable: bool,
 }
@@ -182,8 +187,8 @@ pub struct FetchedOffset {
     pub leader_epoch: i32,
     /// What the client added.
     pub metadata: String,
-    /// Why it is not told.
-    pub error: ErrorCode,
+    /// The topic's id; nil where it was not committed with one.
+    pub topic_id: Uuid,
 }
 
 /// A group in a list.

@@ -94,15 +94,16 @@ impl ClassicGroup {
         false
     }
 
-    /// Since when the group is without members, wall clock; `None` while it has any.
-    pub fn empty_since(&self) -> Option<i64> {
-        None
+    pub fn simple() -> Self {
+        ClassicGroup { stored: None }
     }
-
-    /// Whether it has ever had members, or only offsets of clients that are none.
-    pub fn is_simple(&self) -> bool {
-        true
+    pub fn expiry(&self) -> super::offsets::Expiry {
+        super::offsets::Expiry::Never
     }
+    pub fn check_delete_offsets(&self) -> Result<(), ErrorCode> {
+        Ok(())
+    }
+    pub fn delete(&mut self, _cx: &mut Cx<'_>) {}
 
     pub fn list(&self, group_id: &str) -> ListedGroup {
         ListedGroup { group_id: group_id.into(), protocol_type: String::new(), state: "Empty", group_type: "classic" }

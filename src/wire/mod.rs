@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod compression;
 pub mod errors;
+pub mod fields;
 pub mod frame;
 pub mod records;
 pub mod shape;

@@ -4,6 +4,13 @@
 //! schemas (`group-coordinator/src/main/resources/common/message`). A value of `None` is a tombstone: the key is gone.
 //! Left out: share and streams groups, whose records are told apart by their type and skipped.
 
+mod codec;
+mod consumer;
+mod placement;
+
+pub use codec::{Decoded, RecordError};
+pub use placement::partition_for;
+
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -276,7 +283,9 @@ pub struct TopicPartitions {
     pub topic_id: Uuid,
     /// Indexes.
     pub partitions: Vec<i32>,
-    /// In which epoch each of `partitions` was assigned, in their order (since Kafka 4.3): older commits are refused.
+    /// In which epoch each of `partitions` was assigned, in their order: older commits are refused. Since Kafka 4.3;
+    /// what older ones wrote reads as an empty list. Where it is not as long as `partitions`, Kafka takes the member's
+    /// epoch, or 0 if that is negative, for all.
     pub assignment_epochs: Option<Vec<i32>>,
 }
 

@@ -299,3 +299,6 @@ pub struct ConsumerGroupRegularExpressionValue {
     /// When it was resolved, milliseconds.
     pub timestamp: i64,
 }
+
+#[cfg(test)]
+mod tests;

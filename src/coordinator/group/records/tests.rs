@@ -3,6 +3,8 @@ use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 
+mod golden;
+
 fn id() -> impl Strategy<Value = Uuid> + Clone {
     any::<u128>().prop_map(Uuid::from_u128)
 }

@@ -1,8 +1,10 @@
 //! The codec: bytes on one side, meaning on the other. No I/O, no async.
 
 pub mod batch;
+pub mod build;
 pub mod compression;
 pub mod errors;
+pub mod entries;
 pub mod fields;
 pub mod frame;
 pub mod records;

@@ -5,6 +5,7 @@
 //! `GroupMetadataManager` and `OffsetMetadataManager`.)
 
 mod admin;
+pub mod assign;
 pub mod classic;
 pub mod consumer;
 mod membership;

@@ -86,6 +86,47 @@ settings! {
         /// How long a producer is remembered after its last append.
         producer_id_expiration_ms: i32 = "producer.id.expiration.ms", "86400000" [at_least(1), dynamic];
 
+        /// Partitions of the offsets topic.
+        offsets_topic_num_partitions: i32 = "offsets.topic.num.partitions", "50" [at_least(1)];
+        /// Segment size of the offsets topic.
+        offsets_topic_segment_bytes: i32 = "offsets.topic.segment.bytes", "104857600" [at_least(1)];
+        /// Longest metadata text of a committed offset.
+        offset_metadata_max_bytes: i32 = "offset.metadata.max.bytes", "4096";
+        /// How long the offsets of an empty group are kept.
+        offsets_retention_minutes: i32 = "offsets.retention.minutes", "10080" [at_least(1)];
+        /// How often stale offsets are looked for.
+        offsets_retention_check_interval_ms: i64 = "offsets.retention.check.interval.ms", "600000" [at_least(1)];
+        /// Shortest session timeout a classic member may ask for.
+        group_min_session_timeout_ms: i32 = "group.min.session.timeout.ms", "6000";
+        /// Longest session timeout a classic member may ask for.
+        group_max_session_timeout_ms: i32 = "group.max.session.timeout.ms", "1800000";
+        /// Wait for more members before the first rebalance of a classic group.
+        group_initial_rebalance_delay_ms: i32 = "group.initial.rebalance.delay.ms", "3000";
+        /// Most members of a classic group.
+        group_max_size: i32 = "group.max.size", "2147483647" [at_least(1)];
+        /// Session timeout of consumer group members.
+        group_consumer_session_timeout_ms: i32 = "group.consumer.session.timeout.ms", "45000" [at_least(1)];
+        /// Shortest session timeout of consumer group members.
+        group_consumer_min_session_timeout_ms: i32 = "group.consumer.min.session.timeout.ms", "45000" [at_least(1)];
+        /// Longest session timeout of consumer group members.
+        group_consumer_max_session_timeout_ms: i32 = "group.consumer.max.session.timeout.ms", "60000" [at_least(1)];
+        /// Heartbeat interval of consumer group members.
+        group_consumer_heartbeat_interval_ms: i32 = "group.consumer.heartbeat.interval.ms", "5000" [at_least(1)];
+        /// Shortest heartbeat interval of consumer group members.
+        group_consumer_min_heartbeat_interval_ms: i32 = "group.consumer.min.heartbeat.interval.ms", "5000" [at_least(1)];
+        /// Longest heartbeat interval of consumer group members.
+        group_consumer_max_heartbeat_interval_ms: i32 = "group.consumer.max.heartbeat.interval.ms", "15000" [at_least(1)];
+        /// Most members of a consumer group.
+        group_consumer_max_size: i32 = "group.consumer.max.size", "2147483647" [at_least(1)];
+        /// Assignors of the server, the default first.
+        group_consumer_assignors: Vec<String> = "group.consumer.assignors", "uniform,range" [some_distinct];
+        /// Which way a group may change between the classic and the consumer protocol.
+        group_consumer_migration_policy: String = "group.consumer.migration.policy", "bidirectional" [valid(super::registry::Valid::OneOfIgnoringCase(&["bidirectional", "upgrade", "downgrade", "disabled"]))];
+        /// How often subscriptions by pattern are evaluated again.
+        group_consumer_regex_refresh_interval_ms: i32 = "group.consumer.regex.refresh.interval.ms", "600000" [at_least(10000), internal];
+        /// Time between two assignments of a consumer group.
+        group_consumer_assignment_interval_ms: i32 = "group.consumer.assignment.interval.ms", "1000" [at_least(0), dynamic];
+
         /// Size at which a segment is closed and a new one started.
         log_segment_bytes: i32 = "log.segment.bytes", "1073741824" [at_least(1048576), dynamic];
         /// Age at which a segment is closed. Before log.roll.hours.
@@ -273,12 +314,47 @@ impl BrokerConfig {
                 format!("log.dirs={given}: several directories are not supported yet; name one"),
             ));
         }
+        self.check_group_rules()?;
         let (queued, largest) = (self.queued_max_request_bytes, i64::from(self.socket_request_max_bytes));
         if queued > 0 && queued < largest {
             let text = "queued.max.request.bytes must be at least socket.request.max.bytes, or -1";
             return Err(Invalid::rule("queued.max.request.bytes", text));
         }
         Ok(())
+    }
+
+    /// Those of Kafka's `GroupCoordinatorConfig`.
+    fn check_group_rules(&self) -> Result<(), Invalid> {
+        let (session, heartbeat) = (self.group_consumer_session_timeout_ms, self.group_consumer_heartbeat_interval_ms);
+        let ranges = [
+            (
+                "group.consumer.heartbeat.interval.ms",
+                heartbeat,
+                self.group_consumer_min_heartbeat_interval_ms..=self.group_consumer_max_heartbeat_interval_ms,
+            ),
+            (
+                "group.consumer.session.timeout.ms",
+                session,
+                self.group_consumer_min_session_timeout_ms..=self.group_consumer_max_session_timeout_ms,
+            ),
+        ];
+        for (name, value, range) in ranges {
+            if !range.contains(&value) {
+                let text = format!("{name}={value} must be between its min and max, {} and {}", range.start(), range.end());
+                return Err(Invalid::rule(name, text));
+            }
+        }
+        if heartbeat >= session {
+            let text = "group.consumer.heartbeat.interval.ms must be less than group.consumer.session.timeout.ms";
+            return Err(Invalid::rule("group.consumer.heartbeat.interval.ms", text));
+        }
+        match self.group_consumer_assignors.iter().find(|name| !["uniform", "range"].contains(&name.as_str())) {
+            Some(name) => {
+                let text = format!("group.consumer.assignors: there is no assignor {name}; uniform and range are known");
+                Err(Invalid::rule("group.consumer.assignors", text))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The value in force of any broker setting, in printed form; `None` is null, or no such setting.

@@ -1,8 +1,8 @@
-//! Settings of groups, share groups, streams groups, committed offsets and transactions. None acts before its
-//! coordinator exists.
+//! Settings of groups, share groups, streams groups, committed offsets and transactions that do not act: their coordinator
+//! does not exist yet, or the group coordinator has no use for them.
 
 use super::rows;
-use crate::config::registry::{Key, Kind, Valid};
+use crate::config::registry::{Key, Kind};
 
 rows! { GROUPS
     "group.coordinator.rebalance.protocols": List = "classic,consumer,streams" [some_distinct, later],
@@ -21,49 +21,8 @@ rows! { GROUPS
         "Bytes read at once while offsets are loaded.";
     "offsets.topic.replication.factor": Short = "3" [at_least(1), later],
         "Replicas of the offsets topic.";
-    "offsets.topic.num.partitions": Int = "50" [at_least(1), later],
-        "Partitions of the offsets topic.";
-    "offsets.topic.segment.bytes": Int = "104857600" [at_least(1), later],
-        "Segment size of the offsets topic.";
     "offsets.topic.compression.codec": Int = "0" [later],
         "Codec of the offsets topic, by its number.";
-    "offset.metadata.max.bytes": Int = "4096" [later],
-        "Longest metadata text of a committed offset.";
-    "offsets.retention.minutes": Int = "10080" [at_least(1), later],
-        "How long the offsets of an empty group are kept.";
-    "offsets.retention.check.interval.ms": Long = "600000" [at_least(1), later],
-        "How often stale offsets are looked for.";
-    "group.min.session.timeout.ms": Int = "6000" [later],
-        "Shortest session timeout a classic member may ask for.";
-    "group.max.session.timeout.ms": Int = "1800000" [later],
-        "Longest session timeout a classic member may ask for.";
-    "group.initial.rebalance.delay.ms": Int = "3000" [later],
-        "Wait for more members before the first rebalance of a classic group.";
-    "group.max.size": Int = "2147483647" [at_least(1), later],
-        "Most members of a classic group.";
-    "group.consumer.session.timeout.ms": Int = "45000" [at_least(1), later],
-        "Session timeout of consumer group members.";
-    "group.consumer.min.session.timeout.ms": Int = "45000" [at_least(1), later],
-        "Shortest session timeout of consumer group members.";
-    "group.consumer.max.session.timeout.ms": Int = "60000" [at_least(1), later],
-        "Longest session timeout of consumer group members.";
-    "group.consumer.heartbeat.interval.ms": Int = "5000" [at_least(1), later],
-        "Heartbeat interval of consumer group members.";
-    "group.consumer.min.heartbeat.interval.ms": Int = "5000" [at_least(1), later],
-        "Shortest heartbeat interval of consumer group members.";
-    "group.consumer.max.heartbeat.interval.ms": Int = "15000" [at_least(1), later],
-        "Longest heartbeat interval of consumer group members.";
-    "group.consumer.max.size": Int = "2147483647" [at_least(1), later],
-        "Most members of a consumer group.";
-    "group.consumer.assignors": List = "uniform,range" [some_distinct, later],
-        "Assignors of the server, the default first.";
-    "group.consumer.migration.policy": String = "bidirectional"
-        [valid(Valid::OneOfIgnoringCase(&["bidirectional", "upgrade", "downgrade", "disabled"])), later],
-        "Which way a group may change between the classic and the consumer protocol.";
-    "group.consumer.regex.refresh.interval.ms": Int = "600000" [at_least(10000), later, internal],
-        "How often subscriptions by pattern are evaluated again.";
-    "group.consumer.assignment.interval.ms": Int = "1000" [at_least(0), dynamic, later],
-        "Time between two assignments of a consumer group.";
     "group.consumer.min.assignment.interval.ms": Int = "0" [at_least(0), later],
         "Shortest time between two assignments of a consumer group.";
     "group.consumer.max.assignment.interval.ms": Int = "15000" [at_least(0), later],

@@ -1,5 +1,6 @@
 //! What the group coordinator is told from outside: settings, the topics there are, and the settings of single groups.
 
+use crate::config::BrokerConfig;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -24,6 +25,32 @@ pub struct GroupSettings {
     pub offsets_retention_check_interval_ms: i64,
     /// Those of KIP-848.
     pub consumer: ConsumerSettings,
+}
+
+impl GroupSettings {
+    /// As the broker is configured.
+    pub fn new(config: &BrokerConfig) -> Self {
+        let size = |value: i32| usize::try_from(value).unwrap_or(0);
+        GroupSettings {
+            min_session_timeout_ms: config.group_min_session_timeout_ms,
+            max_session_timeout_ms: config.group_max_session_timeout_ms,
+            initial_rebalance_delay_ms: config.group_initial_rebalance_delay_ms,
+            max_size: size(config.group_max_size),
+            max_record_bytes: size(config.message_max_bytes),
+            offset_metadata_max_bytes: size(config.offset_metadata_max_bytes),
+            offsets_retention_ms: i64::from(config.offsets_retention_minutes) * 60_000,
+            offsets_retention_check_interval_ms: config.offsets_retention_check_interval_ms,
+            consumer: ConsumerSettings {
+                session_timeout_ms: config.group_consumer_session_timeout_ms,
+                heartbeat_interval_ms: config.group_consumer_heartbeat_interval_ms,
+                max_size: size(config.group_consumer_max_size),
+                assignors: config.group_consumer_assignors.clone(),
+                migration: MigrationPolicy::parse(&config.group_consumer_migration_policy),
+                regex_refresh_interval_ms: i64::from(config.group_consumer_regex_refresh_interval_ms),
+                assignment_interval_ms: i64::from(config.group_consumer_assignment_interval_ms),
+            },
+        }
+    }
 }
 
 /// The broker's settings for consumer groups (KIP-848). Times in milliseconds.
@@ -56,6 +83,16 @@ pub enum MigrationPolicy {
 }
 
 impl MigrationPolicy {
+    /// By the word for it, in any case; the configuration lets no others through.
+    fn parse(word: &str) -> Self {
+        match word.to_ascii_lowercase().as_str() {
+            "upgrade" => MigrationPolicy::Upgrade,
+            "downgrade" => MigrationPolicy::Downgrade,
+            "disabled" => MigrationPolicy::Disabled,
+            _ => MigrationPolicy::Bidirectional,
+        }
+    }
+
     /// Whether a classic group may become a consumer group.
     pub fn can_upgrade(self) -> bool {
         matches!(self, MigrationPolicy::Bidirectional | MigrationPolicy::Upgrade)

@@ -6,11 +6,14 @@
 //! (Kafka's `CoordinatorShard` and `CoordinatorRuntime`, without their snapshots: nothing is ever rolled back.)
 
 pub mod group;
+mod shell;
 mod timers;
 
+pub use shell::{Home, Shell, Unavailable};
 pub use timers::Timers;
 
 use crate::time::Millis;
+use bytes::Bytes;
 
 /// What time it is, by both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +56,11 @@ impl<R, A> Effects<R, A> {
 /// Its durable part is what [`Shard::apply`] makes of the records, and nothing else: after any step a second shard that
 /// only applied the records has the same. The rest (timers, parked requests, rebalances under way) is soft: lost in a
 /// crash, and made anew by [`Shard::loaded`].
-pub trait Shard: Send {
+pub trait Shard: Send + 'static {
     /// What may be asked.
     type Request: Send;
     /// What is answered.
-    type Reply: Send;
+    type Reply: Send + 'static;
     /// What is durable.
     type Record: Send;
 
@@ -81,4 +84,16 @@ pub trait Shard: Send {
 
     /// Does what is due.
     fn on_deadline(&mut self, now: Now, out: &mut Effects<Self::Record, Self::Reply>);
+
+    /// A record as Kafka stores it: key and value.
+    ///
+    /// # Errors
+    /// A text that is too long for its place. A shard lets none in: what it emits can be stored.
+    fn encode(record: &Self::Record) -> Result<(Bytes, Option<Bytes>), String>;
+
+    /// Reads a record; `None` where it is of a kind that this broker does not know and may skip, as Kafka does.
+    ///
+    /// # Errors
+    /// What is wrong with it, for the log.
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self::Record>, String>;
 }

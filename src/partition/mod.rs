@@ -414,6 +414,13 @@ pub struct Appending {
 }
 
 impl Appending {
+    /// Offset up to which the log has to be published before anything may be told that was computed after this append.
+    pub fn published_at(&self) -> Offset {
+        match self.until {
+            Until::Written(end) | Until::Published(end) => end,
+        }
+    }
+
     /// Resolves when the answer may be given. An error computed from the state waits until that state is published.
     pub async fn finish(self) -> Result<Appended, AppendError> {
         let progress = self.log.progress();

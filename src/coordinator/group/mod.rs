@@ -20,7 +20,8 @@ use crate::wire::errors::ErrorCode;
 use classic::{ClassicGroup, ClassicTimer};
 use consumer::{ConsumerGroup, ConsumerTimer};
 use offsets::Offsets;
-use records::Record;
+use bytes::Bytes;
+use records::{Decoded, Record};
 use request::{Reply, Request};
 use settings::{GroupSettings, World};
 use std::collections::BTreeMap;
@@ -247,6 +248,19 @@ impl Shard for GroupShard {
 
     fn next_deadline(&self) -> Option<Millis> {
         self.timers.next()
+    }
+
+    fn encode(record: &Record) -> Result<(Bytes, Option<Bytes>), String> {
+        record.encode().map_err(|error| error.to_string())
+    }
+
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Record>, String> {
+        match Record::decode(key, value) {
+            Ok(Decoded::Known(record)) => Ok(Some(record)),
+            // Of share and streams groups, which there are none of here.
+            Ok(Decoded::Unknown(_)) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     fn on_deadline(&mut self, now: Now, out: &mut Out) {

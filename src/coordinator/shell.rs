@@ -1,0 +1,349 @@
+//! The shell around the shards of one internal topic: it loads them, ships their records, holds their replies back, and
+//! keeps time for them.
+//!
+//! Everything that a step emits is one batch, appended through the same code as a client's produce. A reply, also one
+//! that nothing was written for, leaves when all that its shard had appended by then is durable. When the log fails, or is
+//! in doubt, the shard is dropped with everybody who waits in it, and loaded again from what is durable at the next
+//! request. Steps run under the shard's lock and never wait; only loading waits for the disk, outside of it.
+
+use super::{Effects, Now, Shard, Ticket};
+use crate::log::{Offset, Progress, Slice, Wait};
+use crate::partition::{Acks, Fetch, Isolation, Partition};
+use crate::time::{self, Millis};
+use crate::wire::batch::BatchHeader;
+use crate::wire::build;
+use crate::wire::entries::{self, Contents};
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot};
+
+/// Bytes read at once while a shard is loaded.
+const LOAD_BYTES: usize = 4 << 20;
+/// What a compressed batch may become, bytes.
+const LOAD_INFLATED: usize = 64 << 20;
+/// Timers are looked at so often even if nobody says that one is due.
+const LONGEST_SLEEP_MS: Millis = 60_000;
+
+/// Why a shard gives no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// It is being read.
+    #[error("the coordinator is loading")]
+    Loading,
+    /// It was dropped, or cannot be loaded, for a failure of its log; what became of the request is not known.
+    #[error("the coordinator is gone")]
+    Gone,
+    /// The broker stops.
+    #[error("the coordinator stops")]
+    Stopping,
+}
+
+/// Where shards live.
+pub trait Home<S>: Send + Sync {
+    /// A partition of the internal topic, to append to; `None` where it cannot be had now. Waits for the disk.
+    fn partition(&self, index: i32) -> Option<Arc<Partition>>;
+    /// A shard without anything in it.
+    fn empty(&self) -> S;
+    /// The time.
+    fn now(&self) -> Now {
+        Now { monotonic: time::monotonic(), wall: time::wall() }
+    }
+}
+
+/// The shards of one internal topic.
+pub struct Shell<S: Shard> {
+    home: Box<dyn Home<S>>,
+    slots: RwLock<BTreeMap<i32, Arc<Slot<S>>>>,
+    /// Until when [`Shell::run`] sleeps.
+    sleeps_until: AtomicI64,
+    earlier: Notify,
+}
+
+struct Slot<S: Shard>(Mutex<State<S>>);
+
+enum State<S: Shard> {
+    /// Not loaded yet, or dropped.
+    Out,
+    Loading,
+    Active(Box<Active<S>>),
+    Stopped,
+}
+
+struct Active<S: Shard> {
+    shard: S,
+    partition: Arc<Partition>,
+    /// Offset after the last record appended; nothing is told before it is published.
+    end: Offset,
+    next_ticket: u64,
+    /// What was applied could not be appended: nothing may be told any more.
+    broken: bool,
+    waiting: HashMap<Ticket, oneshot::Sender<(S::Reply, Offset)>>,
+}
+
+impl<S: Shard> Shell<S> {
+    /// Shards that live there; none is loaded.
+    pub fn new(home: Box<dyn Home<S>>) -> Self {
+        Shell { home, slots: RwLock::default(), sleeps_until: AtomicI64::new(Millis::MAX), earlier: Notify::new() }
+    }
+
+    /// Asks a shard, loads it first if it is not there. Resolves when the shard has answered and the answer is durable.
+    pub async fn call(&self, index: i32, request: S::Request) -> Result<S::Reply, Unavailable> {
+        let slot = self.slot(index);
+        let (receiver, progress) = self.start(index, &slot, request)?;
+        // A sender that is gone without a word: the shard was dropped, or the broker stops.
+        let (reply, end) = receiver.await.map_err(|_| slot.gone())?;
+        progress.wait_published(end).await.map_err(|_| slot.gone())?;
+        Ok(reply)
+    }
+
+    /// Loads a shard that is not loaded. Waits for the disk.
+    pub fn load(&self, index: i32) -> Result<(), Unavailable> {
+        let slot = self.slot(index);
+        self.ensure_active(index, &slot)
+    }
+
+    /// Keeps time for all shards. Never ends.
+    pub async fn run(&self) {
+        loop {
+            // Told before the timers are looked at, so that one set meanwhile is not slept over.
+            self.sleeps_until.store(Millis::MAX, Ordering::SeqCst);
+            let now = self.home.now();
+            let latest = now.monotonic.saturating_add(LONGEST_SLEEP_MS);
+            let next = self.fire(now).unwrap_or(latest).min(latest);
+            self.sleeps_until.store(next, Ordering::SeqCst);
+            let wait = next.saturating_sub(self.home.now().monotonic).max(0);
+            let sleep = tokio::time::sleep(Duration::from_millis(wait.unsigned_abs()));
+            tokio::select! {
+                () = sleep => {}
+                () = self.earlier.notified() => {}
+            }
+        }
+    }
+
+    /// Has every shard do what is due; tells when the next is.
+    pub fn fire(&self, now: Now) -> Option<Millis> {
+        let slots: Vec<Arc<Slot<S>>> = self.slots.read().values().cloned().collect();
+        let next = slots.iter().filter_map(|slot| {
+            let mut state = slot.0.lock();
+            let active = slot.usable(&mut state)?;
+            if active.shard.next_deadline().is_some_and(|at| at <= now.monotonic) {
+                active.step(now, |shard, out| shard.on_deadline(now, out));
+            }
+            active.shard.next_deadline()
+        });
+        next.min()
+    }
+
+    /// Sends away everybody who waits, and takes no more requests. Replies that only wait for the disk are still given.
+    pub fn stop(&self) {
+        for slot in self.slots.write().values() {
+            *slot.0.lock() = State::Stopped;
+        }
+    }
+
+    /// Looks at a shard that is loaded.
+    pub fn peek<T>(&self, index: i32, f: impl FnOnce(&S) -> T) -> Option<T> {
+        let slot = self.slots.read().get(&index)?.clone();
+        let state = slot.0.lock();
+        match &*state {
+            State::Active(active) => Some(f(&active.shard)),
+            _ => None,
+        }
+    }
+
+    fn slot(&self, index: i32) -> Arc<Slot<S>> {
+        if let Some(slot) = self.slots.read().get(&index) {
+            return slot.clone();
+        }
+        self.slots.write().entry(index).or_insert_with(|| Arc::new(Slot(Mutex::new(State::Out)))).clone()
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn start(
+        &self,
+        index: i32,
+        slot: &Slot<S>,
+        request: S::Request,
+    ) -> Result<(oneshot::Receiver<(S::Reply, Offset)>, Arc<Progress>), Unavailable> {
+        self.ensure_active(index, slot)?;
+        let mut state = slot.0.lock();
+        let Some(active) = slot.usable(&mut state) else { return Err(slot.gone_as(&state)) };
+        let now = self.home.now();
+        let (sender, receiver) = oneshot::channel();
+        let ticket = Ticket(active.next_ticket);
+        active.next_ticket += 1;
+        active.waiting.insert(ticket, sender);
+        active.step(now, |shard, out| shard.handle(now, ticket, request, out));
+        if active.shard.next_deadline().is_some_and(|at| at < self.sleeps_until.load(Ordering::SeqCst)) {
+            self.earlier.notify_one();
+        }
+        Ok((receiver, active.partition.log().progress().clone()))
+    }
+
+    fn ensure_active(&self, index: i32, slot: &Slot<S>) -> Result<(), Unavailable> {
+        {
+            let mut state = slot.0.lock();
+            if slot.usable(&mut state).is_some() {
+                return Ok(());
+            }
+            match *state {
+                State::Stopped => return Err(Unavailable::Stopping),
+                State::Loading => return Err(Unavailable::Loading),
+                State::Out | State::Active(_) => *state = State::Loading,
+            }
+        }
+        let loaded = self.read(index);
+        let mut state = slot.0.lock();
+        match (&*state, loaded) {
+            (State::Loading, Ok(active)) => {
+                *state = State::Active(Box::new(active));
+                self.earlier.notify_one();
+                Ok(())
+            }
+            (State::Loading, Err(error)) => {
+                tracing::error!(partition = index, error, "a coordinator cannot be loaded");
+                *state = State::Out;
+                Err(Unavailable::Gone)
+            }
+            _ => Err(Unavailable::Stopping),
+        }
+    }
+
+    /// Reads a partition from its start to its end into a new shard.
+    fn read(&self, index: i32) -> Result<Active<S>, String> {
+        let partition = self.home.partition(index).ok_or("the partition is not to be had")?;
+        let mut shard = self.home.empty();
+        let end = partition.high_watermark();
+        let mut from = partition.log_start();
+        while from < end {
+            let fetch = Fetch {
+                from,
+                max_bytes: LOAD_BYTES,
+                first_whole: true,
+                leader_epoch: None,
+                isolation: Isolation::ReadUncommitted,
+                wait: Wait::Allowed,
+            };
+            let fetched = partition.fetch(&fetch).map_err(|error| error.to_string())?;
+            let before = from;
+            for slice in fetched.slices {
+                from = apply_slice(&mut shard, content(slice)?, from)?;
+            }
+            if from == before {
+                return Err(format!("nothing to read at offset {from}, before the end at {end}"));
+            }
+        }
+        let now = self.home.now();
+        let mut active = Active { shard, partition, end, next_ticket: 0, broken: false, waiting: HashMap::new() };
+        active.step(now, |shard, out| shard.loaded(now, out));
+        Ok(active)
+    }
+}
+
+impl<S: Shard> Slot<S> {
+    /// The shard, unless there is none or its log has failed: then it is dropped, and everybody in it told.
+    fn usable<'a>(&self, state: &'a mut State<S>) -> Option<&'a mut Active<S>> {
+        if matches!(state, State::Active(active) if active.broken || active.partition.log().progress().has_failed()) {
+            tracing::warn!("the log of a coordinator failed; it will be loaded again");
+            *state = State::Out;
+        }
+        match state {
+            State::Active(active) => Some(active),
+            _ => None,
+        }
+    }
+
+    fn gone(&self) -> Unavailable {
+        let mut state = self.0.lock();
+        self.usable(&mut state);
+        self.gone_as(&state)
+    }
+
+    fn gone_as(&self, state: &State<S>) -> Unavailable {
+        match state {
+            State::Stopped => Unavailable::Stopping,
+            State::Loading => Unavailable::Loading,
+            State::Out | State::Active(_) => Unavailable::Gone,
+        }
+    }
+}
+
+impl<S: Shard> Active<S> {
+    fn step(&mut self, now: Now, f: impl FnOnce(&mut S, &mut Effects<S::Record, S::Reply>)) {
+        let mut out = Effects::default();
+        f(&mut self.shard, &mut out);
+        if !out.records.is_empty() {
+            self.append(&out.records, now.wall);
+        }
+        if self.broken {
+            return self.waiting.clear();
+        }
+        for (ticket, reply) in out.replies {
+            if let Some(sender) = self.waiting.remove(&ticket) {
+                // Whoever asked may be gone.
+                let _ = sender.send((reply, self.end));
+            }
+        }
+    }
+
+    fn append(&mut self, records: &[S::Record], wall: Millis) {
+        let encoded: Result<Vec<(Bytes, Option<Bytes>)>, String> = records.iter().map(S::encode).collect();
+        match encoded {
+            Ok(records) => {
+                let (header, payload) = build::parts(&records, wall);
+                let appending = self.partition.append(header, payload, Acks::All, wall);
+                self.end = self.end.max(appending.published_at());
+            }
+            // A fault of the shard's. What it has applied must not be told.
+            Err(error) => {
+                tracing::error!(error, "a coordinator's record cannot be stored");
+                self.broken = true;
+            }
+        }
+    }
+}
+
+/// The bytes of a slice. Waits for the disk.
+fn content(slice: Slice) -> Result<Bytes, String> {
+    match slice {
+        Slice::Memory(bytes) => Ok(bytes),
+        Slice::File { file, position, length } => {
+            let mut bytes = vec![0; length];
+            let read = file.read_at(&mut bytes, position, Wait::Allowed).map_err(|error| error.to_string())?;
+            if read < length { Err("a file ends early".into()) } else { Ok(bytes.into()) }
+        }
+    }
+}
+
+/// Applies the records of whole batches, those before `from` apart; tells where the last batch ends.
+fn apply_slice<S: Shard>(shard: &mut S, bytes: Bytes, from: Offset) -> Result<Offset, String> {
+    let mut end = from;
+    for batch in entries::batches(bytes) {
+        let (header, payload) = batch.map_err(|error| error.to_string())?;
+        if header.next_offset() > end {
+            apply_batch(shard, &header, &payload)?;
+            end = header.next_offset();
+        }
+    }
+    Ok(end)
+}
+
+fn apply_batch<S: Shard>(shard: &mut S, header: &BatchHeader, payload: &Bytes) -> Result<(), String> {
+    let Contents::Records(records) = entries::read(header, payload, LOAD_INFLATED).map_err(|e| e.to_string())? else {
+        return Ok(());
+    };
+    for entry in records {
+        let entry = entry.map_err(|error| error.to_string())?;
+        // What others wrote here must not keep the groups from being served.
+        match entry.key.as_ref().map(|key| S::decode(key, entry.value.as_deref())) {
+            Some(Ok(Some(record))) => shard.apply(record),
+            Some(Ok(None)) | None => {}
+            Some(Err(error)) => tracing::warn!(offset = entry.offset, error, "a coordinator skips a record"),
+        }
+    }
+    Ok(())
+}

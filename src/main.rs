@@ -143,6 +143,7 @@ async fn run(config: BrokerConfig, server: Server, open_files: usize) -> anyhow:
     let api = Arc::new(Api::new(broker.clone()));
     let mut serving = tokio::spawn(server.run(api, limits(broker.config()), stopping));
     let sweeping = tokio::spawn(sweep_producers(broker.clone()));
+    let timing = tokio::spawn(run_groups(broker.clone()));
     let ended = tokio::select! {
         _ = terminate.recv() => { tracing::info!("stopping: SIGTERM"); None }
         _ = interrupt.recv() => { tracing::info!("stopping: interrupt"); None }
@@ -151,6 +152,9 @@ async fn run(config: BrokerConfig, server: Server, open_files: usize) -> anyhow:
     sweeping.abort();
     // An error means that nobody listens any more, which is what is wanted.
     let _ = stop.send(true);
+    // Who waits for other members would wait past the end.
+    broker.groups().stop();
+    timing.abort();
     let served = match ended {
         Some(ended) => ended,
         None => serving.await,
@@ -191,6 +195,13 @@ fn report(broker: &Broker) {
         duplicates = broker.partitions().duplicates(),
         "stopped"
     );
+}
+
+/// Loads the groups while the first clients come, then keeps time for them.
+async fn run_groups(broker: Arc<Broker>) {
+    let loading = broker.clone();
+    tokio::task::spawn_blocking(move || loading.groups().load());
+    broker.groups().run().await;
 }
 
 async fn sweep_producers(broker: Arc<Broker>) {

@@ -1,13 +1,15 @@
 //! The handles that a request needs.
 
+mod groups;
 mod partitions;
 mod producer_ids;
 
+pub use groups::Groups;
 pub use partitions::{Partitions, Served, Use, waiting};
 pub use producer_ids::{ProducerIdError, ProducerIds};
 
 use crate::catalog::{
-    Catalog, CatalogError, ConfigRules, Configs, FreshIds, Identity, Image, NewTopic, Topic, TopicError,
+    CONSUMER_OFFSETS, Catalog, CatalogError, ConfigRules, Configs, FreshIds, Identity, Image, NewTopic, Topic, TopicError,
 };
 use crate::config::describe::describe_topic;
 use crate::config::registry::Kind;
@@ -28,10 +30,11 @@ mod tests;
 
 /// A broker: what exists, what it leads, and its settings.
 pub struct Broker {
-    config: BrokerConfig,
-    catalog: Catalog,
-    partitions: Partitions,
+    config: Arc<BrokerConfig>,
+    catalog: Arc<Catalog>,
+    partitions: Arc<Partitions>,
     producer_ids: ProducerIds,
+    groups: Groups,
     threads: Mutex<Option<DiskThreads>>,
     warned: Warned,
     /// Held while settings are read and brought to open partitions, which may wait for the disk.
@@ -41,15 +44,12 @@ pub struct Broker {
 /// What is warned about once, however often clients give cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Warning {
-    /// There are no groups yet.
-    Groups,
     /// There are no transactions yet.
     Transactions,
 }
 
 #[derive(Debug, Default)]
 struct Warned {
-    groups: AtomicBool,
     transactions: AtomicBool,
 }
 
@@ -105,13 +105,16 @@ impl Broker {
             .map_err(|error| StartError::Logs(dir.display().to_string(), error))?;
         forget_deleted(&catalog)?;
         let threads = disk.start().map_err(|error| StartError::Logs("threads".into(), error))?;
-        let partitions = Partitions::new(disk, image.boot_epoch());
+        let partitions = Arc::new(Partitions::new(disk, image.boot_epoch()));
         let threads = Mutex::new(Some(threads));
+        let (config, catalog) = (Arc::new(config), Arc::new(catalog));
+        let groups = Groups::new(config.clone(), catalog.clone(), partitions.clone());
         Ok(Arc::new(Self {
             config,
             catalog,
             partitions,
             producer_ids: ProducerIds::default(),
+            groups,
             threads,
             warned: Warned::default(),
             reconfiguring: Mutex::new(()),
@@ -136,6 +139,11 @@ impl Broker {
     /// Producer ids not handed out before.
     pub fn producer_ids(&self) -> &ProducerIds {
         &self.producer_ids
+    }
+
+    /// Groups and their offsets.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     /// This broker's id.
@@ -198,7 +206,7 @@ impl Broker {
     pub fn create_on_first_use(&self, names: &[String]) -> Result<Vec<Result<Arc<Topic>, TopicError>>, CatalogError> {
         let (created, image) = self.with_config_rules(|rules| {
             self.catalog.update(|draft| -> Vec<_> {
-                let new = names.iter().map(|name| NewTopic::with_defaults(name));
+                let new = names.iter().map(|name| new_topic(&self.config, name));
                 new.map(|new| draft.create_topic(&new, self.config.num_partitions, rules)).collect()
             })
         })?;
@@ -212,7 +220,6 @@ impl Broker {
     /// Whether this is the first time that there is cause for this warning.
     pub fn is_first(&self, warning: Warning) -> bool {
         let warned = match warning {
-            Warning::Groups => &self.warned.groups,
             Warning::Transactions => &self.warned.transactions,
         };
         !warned.swap(true, Ordering::Relaxed)
@@ -246,6 +253,22 @@ impl Broker {
     pub fn in_memory(settings: &[(&str, &str)]) -> Arc<Self> {
         let config = BrokerConfig::from_pairs(settings.iter().copied()).unwrap();
         Self::open(Arc::new(crate::log::disk::memory::MemoryFiles::new()), config, 64).unwrap()
+    }
+}
+
+/// A topic as the first use of its name makes it. Internal ones have settings of their own, as Kafka's
+/// `AutoTopicCreationManager` gives them.
+fn new_topic(config: &BrokerConfig, name: &str) -> NewTopic {
+    let new = NewTopic::with_defaults(name);
+    if name != CONSUMER_OFFSETS {
+        return new;
+    }
+    let segment_bytes = config.offsets_topic_segment_bytes.to_string();
+    let configs = [("cleanup.policy", "compact"), ("compression.type", "producer"), ("segment.bytes", &segment_bytes)];
+    NewTopic {
+        partitions: config.offsets_topic_num_partitions,
+        configs: configs.map(|(name, value)| (name.to_owned(), Some(value.to_owned()))).to_vec(),
+        ..new
     }
 }
 

@@ -21,7 +21,7 @@ const RETRY_MS: Millis = 1_000;
 /// A partition and the settings of its topic.
 pub struct Served {
     /// The partition.
-    pub partition: Partition,
+    pub partition: Arc<Partition>,
     log: Arc<DiskLog>,
     settings: RwLock<Arc<TopicConfig>>,
 }
@@ -162,7 +162,7 @@ impl Partitions {
             .map_err(|error| LogError::Storage(format!("{}: {error}", name.dir()).into()))?;
         let (log, recovered) = opened.into_recovered();
         let partition = Partition::open(log.clone(), recovered, self.leader_epoch, time::wall())?;
-        Ok(Served { partition, log, settings: RwLock::new(Arc::new(settings)) })
+        Ok(Served { partition: Arc::new(partition), log, settings: RwLock::new(Arc::new(settings)) })
     }
 
     /// The settings of a topic changed.

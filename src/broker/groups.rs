@@ -1,0 +1,150 @@
+//! The group coordinator of this broker: its shell, the topic that it lives on, and what it sees of the rest.
+
+use super::{Partitions, Use};
+use crate::catalog::{CONSUMER_OFFSETS, Catalog, Image, Topic};
+use crate::config::BrokerConfig;
+use crate::coordinator::group::records::partition_for;
+use crate::coordinator::group::request::{ListedGroup, Reply, Request};
+use crate::coordinator::group::settings::{GroupOverrides, GroupSettings, TopicInfo, Topics, World};
+use crate::coordinator::group::GroupShard;
+use crate::coordinator::{Home, Shell, Unavailable};
+use crate::partition::Partition;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// All groups. A broker leads all of them.
+pub struct Groups {
+    shell: Shell<GroupShard>,
+    catalog: Arc<Catalog>,
+}
+
+impl Groups {
+    pub(super) fn new(config: Arc<BrokerConfig>, catalog: Arc<Catalog>, partitions: Arc<Partitions>) -> Self {
+        let world = Arc::new(GroupWorld { catalog: catalog.clone(), last: Mutex::new((catalog.image(), 0)) });
+        let settings = Arc::new(GroupSettings::new(&config));
+        let home = GroupHome { config, catalog: catalog.clone(), partitions, settings, world };
+        Groups { shell: Shell::new(Box::new(home)), catalog }
+    }
+
+    /// The topic with the groups' state; `None` where nobody has asked for a coordinator yet.
+    pub fn topic(&self) -> Option<Arc<Topic>> {
+        self.catalog.image().topic(CONSUMER_OFFSETS).cloned()
+    }
+
+    /// Asks the coordinator of a group.
+    pub async fn ask(&self, group_id: &str, request: Request) -> Result<Reply, Unavailable> {
+        let topic = self.topic().ok_or(Unavailable::Gone)?;
+        self.shell.call(partition_for(group_id, topic.partitions), request).await
+    }
+
+    /// All groups.
+    pub async fn list(&self) -> Result<Vec<ListedGroup>, Unavailable> {
+        let mut groups = Vec::new();
+        for index in 0..self.topic().map_or(0, |topic| topic.partitions) {
+            match self.shell.call(index, Request::ListGroups).await? {
+                Reply::ListGroups(some) => groups.extend(some),
+                _ => return Err(Unavailable::Gone),
+            }
+        }
+        Ok(groups)
+    }
+
+    /// Topics were deleted: what was committed for them goes too. Of shards that cannot be had it goes when they can.
+    pub async fn topics_deleted(&self, names: &[Arc<str>]) {
+        for index in 0..self.topic().map_or(0, |topic| topic.partitions) {
+            if let Err(error) = self.shell.call(index, Request::TopicsDeleted(names.to_vec())).await {
+                tracing::warn!(partition = index, %error, "offsets of deleted topics are left");
+            }
+        }
+    }
+
+    /// Reads everything, so that the first members find it there. Waits for the disk.
+    pub fn load(&self) {
+        for index in 0..self.topic().map_or(0, |topic| topic.partitions) {
+            if let Err(error) = self.shell.load(index) {
+                tracing::warn!(partition = index, %error, "the coordinator of some groups is not loaded");
+            }
+        }
+    }
+
+    /// Keeps time for all groups. Never ends.
+    pub async fn run(&self) {
+        self.shell.run().await;
+    }
+
+    /// Sends away who waits for others in a group. Commits under way are still answered.
+    pub fn stop(&self) {
+        self.shell.stop();
+    }
+}
+
+/// Where the shards live.
+struct GroupHome {
+    config: Arc<BrokerConfig>,
+    catalog: Arc<Catalog>,
+    partitions: Arc<Partitions>,
+    settings: Arc<GroupSettings>,
+    world: Arc<GroupWorld>,
+}
+
+impl Home<GroupShard> for GroupHome {
+    fn partition(&self, index: i32) -> Option<Arc<Partition>> {
+        let topic = self.catalog.image().topic(CONSUMER_OFFSETS).cloned()?;
+        let served = self.partitions.get(&topic, index, Use::Append, &self.catalog, &self.config);
+        Some(served.ok()?.partition.clone())
+    }
+
+    fn empty(&self) -> GroupShard {
+        GroupShard::new(self.settings.clone(), self.world.clone())
+    }
+}
+
+/// What groups see of the catalog.
+struct GroupWorld {
+    catalog: Arc<Catalog>,
+    /// The image that was seen last, and its number.
+    last: Mutex<(Arc<Image>, u64)>,
+}
+
+impl World for GroupWorld {
+    fn topics(&self) -> Arc<dyn Topics> {
+        let image = self.catalog.image();
+        let mut last = self.last.lock();
+        if !Arc::ptr_eq(&last.0, &image) {
+            *last = (image.clone(), last.1 + 1);
+        }
+        Arc::new(ImageTopics { image, version: last.1 })
+    }
+
+    fn overrides(&self, _group_id: &str) -> GroupOverrides {
+        GroupOverrides::default()
+    }
+}
+
+struct ImageTopics {
+    image: Arc<Image>,
+    version: u64,
+}
+
+fn info(topic: &Topic) -> TopicInfo {
+    TopicInfo { name: topic.name.clone(), id: topic.id, partitions: topic.partitions }
+}
+
+impl Topics for ImageTopics {
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn by_name(&self, name: &str) -> Option<TopicInfo> {
+        self.image.topic(name).map(|topic| info(topic))
+    }
+
+    fn by_id(&self, id: Uuid) -> Option<TopicInfo> {
+        self.image.topic_by_id(id).map(|topic| info(topic))
+    }
+
+    fn each(&self, f: &mut dyn FnMut(&TopicInfo)) {
+        self.image.topics().for_each(|topic| f(&info(topic)));
+    }
+}

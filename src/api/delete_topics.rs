@@ -68,10 +68,22 @@ async fn delete(ctx: &Arc<Ctx>, topics: Vec<DeleteTopicState>) -> Vec<DeletableT
         changing(move || end(&ctx, &once, &twice)).await
     };
     results.extend(match changed {
-        Ok(ended) => ended,
+        Ok(ended) => {
+            forget_offsets(ctx, &ended).await;
+            ended
+        }
         Err(refusal) => once.iter().map(|given| not_found(given, refusal.clone())).collect(),
     });
     results
+}
+
+/// What groups have committed for the deleted topics must not be taken for that of later ones with their names.
+async fn forget_offsets(ctx: &Ctx, results: &[DeletableTopicResult]) {
+    let ended = results.iter().filter(|result| result.error_code == 0).filter_map(|result| result.name.as_ref());
+    let names: Vec<Arc<str>> = ended.map(|name| name.as_str().into()).collect();
+    if !names.is_empty() {
+        ctx.broker.groups().topics_deleted(&names).await;
+    }
 }
 
 /// Ends the topics that were given once, and removes what was in them.

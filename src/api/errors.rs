@@ -6,6 +6,7 @@ pub use crate::wire::errors::ErrorCode;
 
 use crate::broker::{PartitionError, ProducerIdError};
 use crate::catalog::{CatalogError, TopicError};
+use crate::coordinator::Unavailable;
 use crate::log::LogError;
 use crate::partition::producers::SequenceError;
 use crate::partition::{AppendError, FetchError, OpenError};
@@ -107,6 +108,17 @@ impl From<&ProducerIdError> for ErrorCode {
             // What Kafka answers while it has no block of ids: clients try again.
             ProducerIdError::Catalog(_) => ErrorCode::CoordinatorLoadInProgress,
             ProducerIdError::Topic(error) => error.into(),
+        }
+    }
+}
+
+impl From<&Unavailable> for ErrorCode {
+    fn from(error: &Unavailable) -> Self {
+        match error {
+            Unavailable::Loading => ErrorCode::CoordinatorLoadInProgress,
+            // Not COORDINATOR_NOT_AVAILABLE, which consumers before 3.9 do not take from an OffsetFetch: this one has every
+            // client look for the coordinator and ask again.
+            Unavailable::Gone | Unavailable::Stopping => ErrorCode::NotCoordinator,
         }
     }
 }

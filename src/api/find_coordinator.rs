@@ -1,18 +1,18 @@
-//! FindCoordinator 0-6 (key 10): who looks after a group or a transactional id. Nobody yet.
+//! FindCoordinator 0-6 (key 10): who looks after a group or a transactional id.
 //!
-//! There are no groups yet: COORDINATOR_NOT_AVAILABLE, which clients ask about again, and one warning in the log for all
-//! of them. There are no transactions yet: a transactional id gets TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which no client
-//! retries, and a message. There are no share groups: INVALID_REQUEST, also Kafka's answer before version 6. A key type
-//! that does not exist is INVALID_REQUEST. The API is there all the same, because librdkafka compresses with lz4 only for
-//! brokers that have it.
+//! Groups: this broker, under the address that the client knows it by. The topic that groups keep their state in is made
+//! by the first question, so that a broker without groups has no such topic; Kafka answers that first question with
+//! COORDINATOR_NOT_AVAILABLE, here it is answered when the topic is there. There are no transactions yet: a transactional
+//! id gets TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which no client retries, and a message. There are no share groups:
+//! INVALID_REQUEST, also Kafka's answer before version 6. A key type that does not exist is INVALID_REQUEST.
 //!
 //! Versions: 1 key type, messages; 3 flexible; 4 several keys (KIP-699), each with its own answer; 5 KIP-890; 6 share
 //! groups (KIP-932). (`KafkaApis.handleFindCoordinatorRequest`.)
 
-use super::admin::Refusal;
+use super::admin::{Refusal, changing};
 use super::context::{Ctx, Operation, Resource, authorize, throttle};
 use super::errors::ErrorCode;
-use crate::broker::Warning;
+use crate::catalog::CONSUMER_OFFSETS;
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 use kafka_protocol::protocol::StrBytes;
@@ -23,56 +23,79 @@ const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
 const SHARE: i8 = 2;
 
-const NO_NODE: BrokerId = BrokerId(-1);
-const NO_PORT: i32 = -1;
-
 pub(super) async fn handle(ctx: Arc<Ctx>, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
     let response = FindCoordinatorResponse::default().with_throttle_time_ms(throttle(&ctx));
     if ctx.version >= 4 {
-        let answer = |key: StrBytes| {
-            let refusal = refusal(&ctx, request.key_type, &key);
-            Coordinator::default()
-                .with_key(key)
-                .with_node_id(NO_NODE)
-                .with_port(NO_PORT)
-                .with_error_code(refusal.code.code())
-                .with_error_message(refusal.wire_message())
-        };
-        return response.with_coordinators(request.coordinator_keys.into_iter().map(answer).collect());
+        let mut answers = Vec::new();
+        for key in request.coordinator_keys {
+            answers.push(answer(&ctx, request.key_type, key).await);
+        }
+        return response.with_coordinators(answers);
     }
-    let refusal = refusal(&ctx, request.key_type, &request.key);
+    let one = answer(&ctx, request.key_type, request.key).await;
     response
-        .with_node_id(NO_NODE)
-        .with_port(NO_PORT)
-        .with_error_code(refusal.code.code())
-        .with_error_message(refusal.wire_message())
+        .with_node_id(one.node_id)
+        .with_host(one.host)
+        .with_port(one.port)
+        .with_error_code(one.error_code)
+        .with_error_message(one.error_message)
 }
 
-/// Why there is no coordinator for this key.
-fn refusal(ctx: &Ctx, key_type: i8, key: &str) -> Refusal {
+async fn answer(ctx: &Arc<Ctx>, key_type: i8, key: StrBytes) -> Coordinator {
+    match check(ctx, key_type, &key).await {
+        Ok(()) => {
+            let here = ctx.advertised();
+            Coordinator::default()
+                .with_key(key)
+                .with_node_id(BrokerId(ctx.broker.node_id()))
+                .with_host(StrBytes::from(here.host.to_string()))
+                .with_port(i32::from(here.port))
+        }
+        Err(refusal) => Coordinator::default()
+            .with_key(key)
+            .with_node_id(BrokerId(-1))
+            .with_port(-1)
+            .with_error_code(refusal.code.code())
+            .with_error_message(refusal.wire_message()),
+    }
+}
+
+/// Whether this broker is the coordinator, or why there is none.
+async fn check(ctx: &Arc<Ctx>, key_type: i8, key: &str) -> Result<(), Refusal> {
     match key_type {
         GROUP if !authorize(ctx, Operation::Describe, Resource::Group(key)) => {
-            Refusal::code(ErrorCode::GroupAuthorizationFailed)
+            Err(Refusal::code(ErrorCode::GroupAuthorizationFailed))
         }
-        GROUP => {
-            if ctx.broker.is_first(Warning::Groups) {
-                tracing::warn!(group = key, "consumer groups are not supported yet; their clients go on asking");
-            }
-            Refusal::text(ErrorCode::CoordinatorNotAvailable, "Consumer groups are not supported by this broker yet.")
-        }
+        GROUP => ensure_topic(ctx).await,
         TRANSACTION if !authorize(ctx, Operation::Describe, Resource::TransactionalId(key)) => {
-            Refusal::code(ErrorCode::TransactionalIdAuthorizationFailed)
+            Err(Refusal::code(ErrorCode::TransactionalIdAuthorizationFailed))
         }
         TRANSACTION => {
             let text = "Transactions are not supported by this broker yet.";
-            Refusal::text(ErrorCode::TransactionalIdAuthorizationFailed, text)
+            Err(Refusal::text(ErrorCode::TransactionalIdAuthorizationFailed, text))
         }
         SHARE if !authorize(ctx, Operation::ClusterAction, Resource::Cluster) => {
-            Refusal::code(ErrorCode::ClusterAuthorizationFailed)
+            Err(Refusal::code(ErrorCode::ClusterAuthorizationFailed))
         }
-        SHARE => Refusal::text(ErrorCode::InvalidRequest, "Share groups are not supported by this broker yet."),
-        other => Refusal::text(ErrorCode::InvalidRequest, format!("There is no coordinator of type {other}.")),
+        SHARE => Err(Refusal::text(ErrorCode::InvalidRequest, "Share groups are not supported by this broker yet.")),
+        other => Err(Refusal::text(ErrorCode::InvalidRequest, format!("There is no coordinator of type {other}."))),
     }
+}
+
+/// Clients ask again where the topic cannot be made now.
+async fn ensure_topic(ctx: &Arc<Ctx>) -> Result<(), Refusal> {
+    if ctx.broker.groups().topic().is_some() {
+        return Ok(());
+    }
+    let broker = ctx.broker.clone();
+    let made = changing(move || broker.create_on_first_use(&[CONSUMER_OFFSETS.to_owned()])).await;
+    let refusal = match made.map(|mut made| made.pop()) {
+        Ok(Some(Ok(_))) => return Ok(()),
+        Ok(Some(Err(error))) => Refusal::from(error),
+        Ok(None) => Refusal::code(ErrorCode::UnknownServerError),
+        Err(refusal) => refusal,
+    };
+    Err(Refusal { code: ErrorCode::CoordinatorNotAvailable, message: refusal.message })
 }
 
 #[cfg(test)]
@@ -80,39 +103,34 @@ mod tests {
     use super::*;
     use crate::api::testing::{ctx, received};
     use crate::broker::Broker;
-    use futures_util::FutureExt;
-    use std::io;
-    use std::sync::Mutex;
 
-    fn ask(broker: &Arc<Broker>, version: i16, key_type: i8, keys: &[&str]) -> FindCoordinatorResponse {
+    async fn ask(broker: &Arc<Broker>, version: i16, key_type: i8, keys: &[&str]) -> FindCoordinatorResponse {
         let mut keys: Vec<StrBytes> = keys.iter().map(|key| StrBytes::from((*key).to_owned())).collect();
         let request = FindCoordinatorRequest::default().with_key_type(key_type);
         let request = match version {
             4.. => request.with_coordinator_keys(keys),
             _ => request.with_key(keys.remove(0)),
         };
-        received(handle(ctx(broker, version), request).now_or_never().unwrap(), version)
+        received(handle(ctx(broker, version), request).await, version)
     }
 
-    #[test]
-    fn every_type_of_key_has_its_code() {
+    #[tokio::test]
+    async fn what_has_no_coordinator_has_its_code() {
         let broker = Broker::in_memory(&[]);
         for (key_type, code) in [
-            (GROUP, ErrorCode::CoordinatorNotAvailable),
             (TRANSACTION, ErrorCode::TransactionalIdAuthorizationFailed),
             (SHARE, ErrorCode::InvalidRequest),
             (7, ErrorCode::InvalidRequest),
             (-1, ErrorCode::InvalidRequest),
         ] {
-            for version in if key_type == GROUP { 0..=3 } else { 1..=3 } {
-                let response = ask(&broker, version, key_type, &["key"]);
+            for version in 1..=3 {
+                let response = ask(&broker, version, key_type, &["key"]).await;
                 assert_eq!(response.error_code, code.code(), "version {version}, type {key_type}");
                 assert_eq!((response.node_id.0, response.host.as_str(), response.port), (-1, "", -1));
-                let text = response.error_message.unwrap_or_default();
-                assert_eq!(text.is_empty(), version == 0, "{text:?}");
+                assert!(response.error_message.is_some_and(|text| !text.is_empty()));
             }
             for version in 4..=6 {
-                let response = ask(&broker, version, key_type, &["key", "other"]);
+                let response = ask(&broker, version, key_type, &["key", "other"]).await;
                 let keys: Vec<_> = response.coordinators.iter().map(|it| it.key.as_str()).collect();
                 assert_eq!(keys, ["key", "other"]);
                 for told in &response.coordinators {
@@ -122,36 +140,24 @@ mod tests {
                 }
             }
         }
-        assert!(ask(&broker, 6, GROUP, &[]).coordinators.is_empty());
+        assert!(broker.groups().topic().is_none());
+        assert!(ask(&broker, 6, GROUP, &[]).await.coordinators.is_empty());
     }
 
-    /// Where a log goes.
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+    #[tokio::test]
+    async fn groups_are_coordinated_here_on_a_topic_made_by_the_first_question() {
+        for version in 0..=6 {
+            let broker = Broker::in_memory(&[("node.id", "5"), ("offsets.topic.num.partitions", "7")]);
+            let response = ask(&broker, version, GROUP, &["g"]).await;
+            let told = match response.coordinators.first() {
+                Some(one) => (one.error_code, one.node_id.0, one.host.to_string(), one.port),
+                None => (response.error_code, response.node_id.0, response.host.to_string(), response.port),
+            };
+            assert_eq!(told, (0, 5, "127.0.0.1".to_owned(), 9092), "version {version}");
+            let topic = broker.groups().topic().unwrap();
+            let settings = broker.topic_settings(&topic);
+            assert_eq!((topic.partitions, settings.segment_bytes), (7, 104_857_600));
+            assert_eq!(topic.configs.get("cleanup.policy").map(String::as_str), Some("compact"));
         }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn groups_are_warned_about_once() {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || {
-            let broker = Broker::in_memory(&[]);
-            ask(&broker, 0, GROUP, &["one"]);
-            ask(&broker, 6, GROUP, &["two", "three"]);
-            ask(&broker, 6, TRANSACTION, &["four"]);
-        });
-        let logged = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-        let warnings: Vec<&str> = logged.lines().filter(|line| line.contains("WARN")).collect();
-        assert!(matches!(warnings[..], [line] if line.contains("group=\"one\"")), "{logged}");
     }
 }

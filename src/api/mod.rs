@@ -23,21 +23,32 @@ mod admin;
 mod alter_configs;
 mod api_versions;
 mod config_resource;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
+mod coordinated;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_topic_partitions;
 mod fetch;
 pub mod fetch_session;
 mod find_coordinator;
+mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_delete;
 mod offset_for_leader_epoch;
 mod produce;
+mod sync_group;
 
 use crate::broker::Broker;
 use crate::wire::frame::{FrameError, HeaderRest, RequestId};
@@ -206,6 +217,12 @@ api_table! {
     ListOffsets: ListOffsetsRequest, 1..=10, Serial => list_offsets::handle;
     Metadata: MetadataRequest, 0..=13, Serial => metadata::handle;
     FindCoordinator: FindCoordinatorRequest, 0..=6, Serial => find_coordinator::handle;
+    JoinGroup: JoinGroupRequest, 0..=9, Serial => join_group::handle;
+    Heartbeat: HeartbeatRequest, 0..=4, Serial => heartbeat::handle;
+    LeaveGroup: LeaveGroupRequest, 0..=5, Serial => leave_group::handle;
+    SyncGroup: SyncGroupRequest, 0..=5, Serial => sync_group::handle;
+    DescribeGroups: DescribeGroupsRequest, 0..=6, Serial => describe_groups::handle;
+    ListGroups: ListGroupsRequest, 0..=5, Serial => list_groups::handle;
     ApiVersions: ApiVersionsRequest, 0..=4, Serial => api_versions::handle;
     CreateTopics: CreateTopicsRequest, 2..=7, Serial => create_topics::handle;
     DeleteTopics: DeleteTopicsRequest, 1..=6, Serial => delete_topics::handle;
@@ -214,8 +231,12 @@ api_table! {
     DescribeConfigs: DescribeConfigsRequest, 1..=4, Serial => describe_configs::handle;
     AlterConfigs: AlterConfigsRequest, 0..=2, Serial => alter_configs::handle;
     CreatePartitions: CreatePartitionsRequest, 0..=3, Serial => create_partitions::handle;
+    DeleteGroups: DeleteGroupsRequest, 0..=2, Serial => delete_groups::handle;
     IncrementalAlterConfigs: IncrementalAlterConfigsRequest, 0..=1, Serial => incremental_alter_configs::handle;
+    OffsetDelete: OffsetDeleteRequest, 0..=0, Serial => offset_delete::handle;
     DescribeCluster: DescribeClusterRequest, 0..=2, Serial => describe_cluster::handle;
+    ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest, 0..=1, Serial => consumer_group_heartbeat::handle;
+    ConsumerGroupDescribe: ConsumerGroupDescribeRequest, 0..=1, Serial => consumer_group_describe::handle;
     DescribeTopicPartitions: DescribeTopicPartitionsRequest, 0..=0, Serial => describe_topic_partitions::handle;
 }
 

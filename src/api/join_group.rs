@@ -1,0 +1,49 @@
+//! JoinGroup 0-9 (key 11): a member comes into a classic group, or comes back for a rebalance.
+//!
+//! Answered when the rebalance is complete, which may take the rebalance timeout; the connection waits meanwhile, as in
+//! Kafka. The rules are the coordinator's.
+//!
+//! Versions: 1 rebalance timeout; 4 a member without an id is given one first (KIP-394); 5 static members (KIP-345); 6
+//! flexible; 7 the protocol may be null; 8 reason (KIP-800); 9 a leader may skip the assignment (KIP-814).
+//! (`KafkaApis.handleJoinGroupRequest`.)
+
+use super::context::{Ctx, Operation, Resource, authorize, throttle};
+use super::coordinated::{caller, code_of};
+use super::errors::ErrorCode;
+use crate::coordinator::group::request::{Reply, Request};
+use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
+use kafka_protocol::protocol::StrBytes;
+use std::sync::Arc;
+use uuid::Uuid;
+
+pub(super) async fn handle(ctx: Arc<Ctx>, request: JoinGroupRequest) -> JoinGroupResponse {
+    let response = join(&ctx, request).await.with_throttle_time_ms(throttle(&ctx));
+    match &response.protocol_name {
+        None if ctx.version < 7 => response.with_protocol_name(Some(StrBytes::default())),
+        _ => response,
+    }
+}
+
+async fn join(ctx: &Ctx, mut request: JoinGroupRequest) -> JoinGroupResponse {
+    let (group_id, member_id) = (request.group_id.clone(), request.member_id.clone());
+    if !authorize(ctx, Operation::Read, Resource::Group(&group_id)) {
+        return refused(ErrorCode::GroupAuthorizationFailed, member_id);
+    }
+    if ctx.version == 0 {
+        // Version 0 has one timeout for both.
+        request.rebalance_timeout_ms = request.session_timeout_ms;
+    }
+    let joining = Request::JoinGroup { caller: caller(ctx), request, fresh_id: Uuid::new_v4() };
+    match ctx.broker.groups().ask(&group_id, joining).await {
+        Ok(Reply::JoinGroup(response)) => response,
+        other => refused(code_of(&other), member_id),
+    }
+}
+
+fn refused(code: ErrorCode, member_id: StrBytes) -> JoinGroupResponse {
+    JoinGroupResponse::default()
+        .with_error_code(code.code())
+        .with_generation_id(-1)
+        .with_protocol_name(None)
+        .with_member_id(member_id)
+}

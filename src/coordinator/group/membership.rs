@@ -105,8 +105,7 @@ impl GroupShard {
             Group::Consumer(group) => group.classic_leave(cx, &members),
         });
         self.settle(now, group_id, out);
-        // In a group that is not there nobody is known.
-        left.ok_or(ErrorCode::UnknownMemberId)
+        Ok(left.unwrap_or_else(|| members.into_iter().map(unknown_member).collect()))
     }
 
     pub(super) fn consumer_group_heartbeat(
@@ -139,4 +138,12 @@ impl GroupShard {
     pub(super) fn apply_consumer(&mut self, record: Record) {
         let _ = record;
     }
+}
+
+/// In a group that is not there nobody is known.
+fn unknown_member(identity: MemberIdentity) -> MemberResponse {
+    MemberResponse::default()
+        .with_member_id(identity.member_id)
+        .with_group_instance_id(identity.group_instance_id)
+        .with_error_code(ErrorCode::UnknownMemberId.code())
 }

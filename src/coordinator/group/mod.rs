@@ -12,6 +12,8 @@ mod membership;
 pub mod offsets;
 pub mod records;
 pub mod request;
+#[cfg(test)]
+mod script;
 pub mod settings;
 
 use super::{Effects, Now, Shard, Ticket, Timers};

@@ -25,7 +25,8 @@ pub(super) async fn handle(ctx: Arc<Ctx>, request: ConsumerGroupDescribeRequest)
 }
 
 async fn describe(ctx: &Ctx, group_id: GroupId) -> DescribedGroup {
-    let refused = |code: ErrorCode| DescribedGroup::default().with_group_id(group_id.clone()).with_error_code(code.code());
+    let refused =
+        |code: ErrorCode| DescribedGroup::default().with_group_id(group_id.clone()).with_error_code(code.code());
     if group_id.is_empty() {
         return refused(ErrorCode::InvalidGroupId);
     }

@@ -26,7 +26,8 @@ pub(super) async fn handle(ctx: Arc<Ctx>, request: DescribeGroupsRequest) -> Des
 }
 
 async fn describe(ctx: &Ctx, group_id: GroupId) -> DescribedGroup {
-    let refused = |code: ErrorCode| DescribedGroup::default().with_group_id(group_id.clone()).with_error_code(code.code());
+    let refused =
+        |code: ErrorCode| DescribedGroup::default().with_group_id(group_id.clone()).with_error_code(code.code());
     if !authorize(ctx, Operation::Describe, Resource::Group(&group_id)) {
         return refused(ErrorCode::GroupAuthorizationFailed);
     }

@@ -1,8 +1,8 @@
 //! THE TABLE. A Kafka API exists in this broker if it has a row here; its behaviour is one file beside this one.
 //!
 //! From a row come dispatch, the version check, the ApiVersions answer, the counters and the README's table, and a range
-//! that the codec cannot speak does not compile. To add an API: `mod x;` and a row, in the order of the keys, and in
-//! `x.rs` a function
+//! that the codec cannot speak does not compile; where it stops early, [`messages`] has a request of our own for the row.
+//! To add an API: `mod x;` and a row, in the order of the keys, and in `x.rs` a function
 //!
 //! ```text
 //! pub(super) fn handle(ctx: Arc<Ctx>, request: XRequest) -> impl Future<Output = XResponse> + Send + use<>
@@ -44,6 +44,7 @@ mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+pub mod messages;
 mod metadata;
 mod offset_delete;
 mod offset_for_leader_epoch;
@@ -57,7 +58,8 @@ use bytes::Bytes;
 use context::{Ctx, Peer};
 use fetch_session::FetchSessions;
 use futures_util::future::BoxFuture;
-use kafka_protocol::messages::{self, ApiKey};
+// The rows name the codec's requests.
+use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Message, Request};
 use rope::{Rope, RopeBuilder};
 use std::future::Future;
@@ -179,7 +181,7 @@ impl ApiRow {
 }
 
 macro_rules! api_table {
-    ($( $key:ident: $request:ident, $min:literal ..= $max:literal, $mode:ident => $handler:path; )*) => {
+    ($( $key:ident: $request:ty, $min:literal ..= $max:literal, $mode:ident => $handler:path; )*) => {
         /// Every API, in the order of the keys.
         pub const TABLE: &[ApiRow] = &[$(
             ApiRow {
@@ -188,18 +190,18 @@ macro_rules! api_table {
                 min: $min,
                 max: $max,
                 mode: Mode::$mode,
-                request_header: <messages::$request as HeaderVersion>::header_version,
+                request_header: <$request as HeaderVersion>::header_version,
             },
         )*];
 
         // A row that promises a version the codec cannot speak does not compile.
         $(const _: () = {
-            assert!(<messages::$request as Request>::KEY == ApiKey::$key as i16);
+            assert!(<$request as Request>::KEY == ApiKey::$key as i16);
             assert!($min <= $max);
-            assert!($min >= <messages::$request as Message>::VERSIONS.min);
-            assert!($max <= <messages::$request as Message>::VERSIONS.max);
-            assert!($min >= <<messages::$request as Request>::Response as Message>::VERSIONS.min);
-            assert!($max <= <<messages::$request as Request>::Response as Message>::VERSIONS.max);
+            assert!($min >= <$request as Message>::VERSIONS.min);
+            assert!($max <= <$request as Message>::VERSIONS.max);
+            assert!($min >= <<$request as Request>::Response as Message>::VERSIONS.min);
+            assert!($max <= <<$request as Request>::Response as Message>::VERSIONS.max);
         };)*
 
         fn call(row: &'static ApiRow, ctx: Arc<Ctx>, body: &mut Bytes) -> Result<Pending, Fatal> {

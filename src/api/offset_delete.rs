@@ -26,7 +26,9 @@ async fn delete(ctx: &Ctx, request: OffsetDeleteRequest) -> Result<Vec<OffsetDel
     }
     let image = ctx.broker.catalog().image();
     let refusal = |topic: &OffsetDeleteRequestTopic, partition: i32| match image.topic(&topic.name) {
-        _ if !authorize(ctx, Operation::Read, Resource::Topic(&topic.name)) => Some(ErrorCode::TopicAuthorizationFailed),
+        _ if !authorize(ctx, Operation::Read, Resource::Topic(&topic.name)) => {
+            Some(ErrorCode::TopicAuthorizationFailed)
+        }
         Some(known) if (0..known.partitions).contains(&partition) => None,
         _ => Some(ErrorCode::UnknownTopicOrPartition),
     };

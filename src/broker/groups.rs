@@ -3,10 +3,10 @@
 use super::{Partitions, Use};
 use crate::catalog::{CONSUMER_OFFSETS, Catalog, Image, Topic};
 use crate::config::BrokerConfig;
+use crate::coordinator::group::GroupShard;
 use crate::coordinator::group::records::partition_for;
 use crate::coordinator::group::request::{ListedGroup, Reply, Request};
 use crate::coordinator::group::settings::{GroupOverrides, GroupSettings, TopicInfo, Topics, World};
-use crate::coordinator::group::GroupShard;
 use crate::coordinator::{Home, Shell, Unavailable};
 use crate::partition::Partition;
 use parking_lot::Mutex;

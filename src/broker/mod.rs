@@ -9,7 +9,8 @@ pub use partitions::{Partitions, Served, Use, waiting};
 pub use producer_ids::{ProducerIdError, ProducerIds};
 
 use crate::catalog::{
-    CONSUMER_OFFSETS, Catalog, CatalogError, ConfigRules, Configs, FreshIds, Identity, Image, NewTopic, Topic, TopicError,
+    CONSUMER_OFFSETS, Catalog, CatalogError, ConfigRules, Configs, FreshIds, Identity, Image, NewTopic, Topic,
+    TopicError,
 };
 use crate::config::describe::describe_topic;
 use crate::config::registry::Kind;

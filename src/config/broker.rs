@@ -340,7 +340,8 @@ impl BrokerConfig {
         ];
         for (name, value, range) in ranges {
             if !range.contains(&value) {
-                let text = format!("{name}={value} must be between its min and max, {} and {}", range.start(), range.end());
+                let text =
+                    format!("{name}={value} must be between its min and max, {} and {}", range.start(), range.end());
                 return Err(Invalid::rule(name, text));
             }
         }
@@ -350,7 +351,8 @@ impl BrokerConfig {
         }
         match self.group_consumer_assignors.iter().find(|name| !["uniform", "range"].contains(&name.as_str())) {
             Some(name) => {
-                let text = format!("group.consumer.assignors: there is no assignor {name}; uniform and range are known");
+                let text =
+                    format!("group.consumer.assignors: there is no assignor {name}; uniform and range are known");
                 Err(Invalid::rule("group.consumer.assignors", text))
             }
             None => Ok(()),

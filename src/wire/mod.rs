@@ -3,8 +3,8 @@
 pub mod batch;
 pub mod build;
 pub mod compression;
-pub mod errors;
 pub mod entries;
+pub mod errors;
 pub mod fields;
 pub mod frame;
 pub mod records;

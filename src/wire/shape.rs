@@ -61,6 +61,14 @@ pub enum ShapeError {
         /// What it says.
         byte: u8,
     },
+    /// A text of more than [`MAX_TEXT`] bytes.
+    #[error("{field}: a text of {length} bytes is too long")]
+    Text {
+        /// Which field.
+        field: &'static str,
+        /// Bytes.
+        length: usize,
+    },
     /// More than [`MAX_TAGGED_FIELDS`] in one struct.
     #[error("{0} tagged fields in one struct are too many")]
     TaggedFields(u32),
@@ -71,6 +79,10 @@ pub enum ShapeError {
     #[error("decoding would take more than {0} bytes of memory")]
     Budget(usize),
 }
+
+/// Longest text, bytes: what the older encoding of its length can say. Kafka holds the compact one to it too, and so
+/// whatever came in a request fits a record of the broker's own.
+pub const MAX_TEXT: usize = i16::MAX as usize;
 
 /// Checks the body of a request (what follows the header), which may cost `budget` bytes of memory when decoded.
 pub fn check(api_key: i16, version: i16, body: &[u8], budget: usize) -> Result<Shape, ShapeError> {
@@ -126,6 +138,9 @@ impl Walk<'_> {
             Kind::Text => {
                 let length = if self.flexible { self.compact(name)? } else { self.int16(name)?.into() };
                 let size = self.size(name, length, 1)?;
+                if size > MAX_TEXT {
+                    return Err(ShapeError::Text { field: name, length: size });
+                }
                 self.skip(name, size)
             }
             Kind::Blob => {

@@ -324,7 +324,7 @@ fn what_is_not_known_is_told_apart() {
     }
     assert_eq!(Record::decode(&[0], None), Err(RecordError::NoType));
     for (record_type, version) in [(0, 1), (1, 5), (2, 5), (3, 1), (16, 1), (1, -1)] {
-        let key = bytes![record_type as i16, "g", "t", 0i32];
+        let key = bytes![record_type, "g", "t", 0i32];
         let error = RecordError::Version { record_type, version };
         assert_eq!(Record::decode(&key, Some(&version.to_be_bytes())), Err(error), "type {record_type}");
     }

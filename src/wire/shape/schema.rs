@@ -130,13 +130,24 @@ const fn api(key: i16, lowest: i16, highest: i16, flexible_since: i16, fields: &
 pub const REQUEST_HEADER: &[Field] =
     &[int16("api_key"), int16("api_version"), int32("correlation_id"), text("client_id")];
 
+/// No version is flexible.
+const NEVER: i16 = i16::MAX;
+
 /// API key, lowest and highest version, first flexible version, fields.
 pub const APIS: &[Api] = &[
     api(0, 3, 13, 9, PRODUCE),
     api(1, 4, 18, 12, FETCH),
     api(2, 1, 10, 6, LIST_OFFSETS),
     api(3, 0, 13, 9, METADATA),
+    api(8, 2, 10, 8, OFFSET_COMMIT),
+    api(9, 1, 10, 6, OFFSET_FETCH),
     api(10, 0, 6, 3, FIND_COORDINATOR),
+    api(11, 0, 9, 6, JOIN_GROUP),
+    api(12, 0, 4, 4, HEARTBEAT),
+    api(13, 0, 5, 4, LEAVE_GROUP),
+    api(14, 0, 5, 4, SYNC_GROUP),
+    api(15, 0, 6, 5, DESCRIBE_GROUPS),
+    api(16, 0, 5, 3, LIST_GROUPS),
     api(18, 0, 4, 3, API_VERSIONS),
     api(19, 2, 7, 5, CREATE_TOPICS),
     api(20, 1, 6, 4, DELETE_TOPICS),
@@ -145,8 +156,12 @@ pub const APIS: &[Api] = &[
     api(32, 1, 4, 4, DESCRIBE_CONFIGS),
     api(33, 0, 2, 2, ALTER_CONFIGS),
     api(37, 0, 3, 2, CREATE_PARTITIONS),
+    api(42, 0, 2, 2, DELETE_GROUPS),
     api(44, 0, 1, 1, INCREMENTAL_ALTER_CONFIGS),
+    api(47, 0, 0, NEVER, OFFSET_DELETE),
     api(60, 0, 2, 0, DESCRIBE_CLUSTER),
+    api(68, 0, 1, 0, CONSUMER_GROUP_HEARTBEAT),
+    api(69, 0, 1, 0, CONSUMER_GROUP_DESCRIBE),
     api(75, 0, 0, 0, DESCRIBE_TOPIC_PARTITIONS),
 ];
 
@@ -222,8 +237,82 @@ const METADATA: &[Field] = &[
     boolean("include_topic_authorized_operations").since(8),
 ];
 
+const OFFSET_COMMIT: &[Field] = &[
+    text("group_id"),
+    int32("generation_id_or_member_epoch"),
+    text("member_id"),
+    text("group_instance_id").since(7),
+    int64("retention_time_ms").until(4),
+    structs(
+        "topics",
+        &[
+            text("name").until(9),
+            uuid("topic_id").since(10),
+            structs(
+                "partitions",
+                &[
+                    int32("partition_index"),
+                    int64("committed_offset"),
+                    int32("committed_leader_epoch").since(6),
+                    text("committed_metadata"),
+                ],
+            ),
+        ],
+    ),
+];
+
+const OFFSET_FETCH: &[Field] = &[
+    text("group_id").until(7),
+    structs("topics", &[text("name"), int32s("partition_indexes")]).until(7),
+    structs(
+        "groups",
+        &[
+            text("group_id"),
+            text("member_id").since(9),
+            int32("member_epoch").since(9),
+            structs("topics", &[text("name").until(9), uuid("topic_id").since(10), int32s("partition_indexes")]),
+        ],
+    )
+    .since(8),
+    boolean("require_stable").since(7),
+];
+
 const FIND_COORDINATOR: &[Field] =
     &[text("key").until(3), int8("key_type").since(1), texts("coordinator_keys").since(4)];
+
+const JOIN_GROUP: &[Field] = &[
+    text("group_id"),
+    int32("session_timeout_ms"),
+    int32("rebalance_timeout_ms").since(1),
+    text("member_id"),
+    text("group_instance_id").since(5),
+    text("protocol_type"),
+    structs("protocols", &[text("name"), blob("metadata")]),
+    text("reason").since(8),
+];
+
+const HEARTBEAT: &[Field] =
+    &[text("group_id"), int32("generation_id"), text("member_id"), text("group_instance_id").since(3)];
+
+const LEAVE_GROUP: &[Field] = &[
+    text("group_id"),
+    text("member_id").until(2),
+    structs("members", &[text("member_id"), text("group_instance_id"), text("reason").since(5)]).since(3),
+];
+
+const SYNC_GROUP: &[Field] = &[
+    text("group_id"),
+    int32("generation_id"),
+    text("member_id"),
+    text("group_instance_id").since(3),
+    text("protocol_type").since(5),
+    text("protocol_name").since(5),
+    structs("assignments", &[text("member_id"), blob("assignment")]),
+];
+
+const DESCRIBE_GROUPS: &[Field] = &[texts("groups"), boolean("include_authorized_operations").since(3)];
+
+const LIST_GROUPS: &[Field] = &[texts("states_filter").since(4), texts("types_filter").since(5)];
 
 const API_VERSIONS: &[Field] = &[text("client_software_name").since(3), text("client_software_version").since(3)];
 
@@ -286,6 +375,8 @@ const CREATE_PARTITIONS: &[Field] = &[
     boolean("validate_only"),
 ];
 
+const DELETE_GROUPS: &[Field] = &[texts("groups_names")];
+
 const INCREMENTAL_ALTER_CONFIGS: &[Field] = &[
     structs(
         "resources",
@@ -298,11 +389,29 @@ const INCREMENTAL_ALTER_CONFIGS: &[Field] = &[
     boolean("validate_only"),
 ];
 
+const OFFSET_DELETE: &[Field] =
+    &[text("group_id"), structs("topics", &[text("name"), structs("partitions", &[int32("partition_index")])])];
+
 const DESCRIBE_CLUSTER: &[Field] = &[
     boolean("include_cluster_authorized_operations"),
     int8("endpoint_type").since(1),
     boolean("include_fenced_brokers").since(2),
 ];
+
+const CONSUMER_GROUP_HEARTBEAT: &[Field] = &[
+    text("group_id"),
+    text("member_id"),
+    int32("member_epoch"),
+    text("instance_id"),
+    text("rack_id"),
+    int32("rebalance_timeout_ms"),
+    texts("subscribed_topic_names"),
+    text("subscribed_topic_regex").since(1),
+    text("server_assignor"),
+    structs("topic_partitions", &[uuid("topic_id"), int32s("partitions")]),
+];
+
+const CONSUMER_GROUP_DESCRIBE: &[Field] = &[texts("group_ids"), boolean("include_authorized_operations")];
 
 const DESCRIBE_TOPIC_PARTITIONS: &[Field] = &[
     structs("topics", &[text("name")]),

@@ -11,7 +11,7 @@ const APART: (&str, &str) = ("coordinator", "catalog");
 /// The last module that may use `config`.
 const LAST_WITH_CONFIG: &str = "partition";
 /// Where Kafka's message types may appear.
-const WITH_MESSAGES: [&str; 2] = ["api", "connection"];
+const WITH_MESSAGES: [&str; 3] = ["api", "connection", "coordinator"];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {

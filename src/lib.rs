@@ -22,7 +22,7 @@
 //!
 //! `main > server > connection > api > broker > {coordinator, catalog} > partition > log > wire > time`, from left to
 //! right and never back; those in braces do not use each other, and `config` may be used from `partition` upwards.
-//! Kafka's message types stay in [`api`] and [`connection`]. A test below keeps it so.
+//! Kafka's message types stay in [`api`], [`connection`] and [`coordinator`]. A test below keeps it so.
 //!
 //! Read in this order: [`api`], [`partition`], [`log`], [`log::disk`], then what they use.
 

@@ -46,7 +46,9 @@ mod list_groups;
 mod list_offsets;
 pub mod messages;
 mod metadata;
+mod offset_commit;
 mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
@@ -218,6 +220,8 @@ api_table! {
     Fetch: FetchRequest, 4..=18, Serial => fetch::handle;
     ListOffsets: ListOffsetsRequest, 1..=10, Serial => list_offsets::handle;
     Metadata: MetadataRequest, 0..=13, Serial => metadata::handle;
+    OffsetCommit: messages::offset_commit::Request, 2..=10, Serial => offset_commit::handle;
+    OffsetFetch: messages::offset_fetch::Request, 1..=10, Serial => offset_fetch::handle;
     FindCoordinator: FindCoordinatorRequest, 0..=6, Serial => find_coordinator::handle;
     JoinGroup: JoinGroupRequest, 0..=9, Serial => join_group::handle;
     Heartbeat: HeartbeatRequest, 0..=4, Serial => heartbeat::handle;

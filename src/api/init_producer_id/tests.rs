@@ -47,5 +47,4 @@ async fn a_transactional_id_gets_a_code_that_nobody_retries() {
         assert_eq!(ask(&broker, version, transactional("")).await, (ErrorCode::InvalidRequest, -1, -1));
     }
     assert!(!broker.is_first(Warning::Transactions));
-    assert!(broker.is_first(Warning::Groups));
 }

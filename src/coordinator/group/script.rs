@@ -518,13 +518,12 @@ fn describe(bench: &Bench, group_id: &str) -> Vec<String> {
     let Some(group) = bench.classic(group_id) else { return vec!["no such group".into()] };
     let (listed, told) = (group.list(group_id), group.describe());
     let mut said = vec![format!(
-        "{} type={} protocol={} {} simple={} empty_since={:?} subscribed t={}",
+        "{} type={} protocol={} {} expiry={:?} subscribed t={}",
         told.group_state,
         told.protocol_type,
         told.protocol_data,
         listed.group_type,
-        group.is_simple(),
-        group.empty_since(),
+        group.expiry(),
         group.is_subscribed_to("t")
     )];
     for member in &told.members {

@@ -1,4 +1,41 @@
+mod recorded;
+
 use super::*;
+
+/// The owner of each partition; a partition with two is an error, as is one whose owner is not subscribed.
+fn owners<'a>(
+    members: &BTreeMap<String, Member>,
+    targets: impl IntoIterator<Item = (&'a String, &'a Assignment)>,
+) -> Result<BTreeMap<(Uuid, i32), &'a String>, String> {
+    let mut owners = BTreeMap::new();
+    for (id, target) in targets {
+        for (topic, partitions) in target {
+            if !members[id].subscribed.contains(topic) || partitions.is_empty() {
+                return Err(format!("{id} has {partitions:?} of {topic}"));
+            }
+            for partition in partitions {
+                if let Some(other) = owners.insert((*topic, *partition), id) {
+                    return Err(format!("{topic} {partition} has two owners: {other} and {id}"));
+                }
+            }
+        }
+    }
+    Ok(owners)
+}
+
+/// All partitions of the topics that anybody is subscribed to.
+fn all_partitions(members: &BTreeMap<String, Member>, topics: &Topics) -> BTreeSet<(Uuid, i32)> {
+    let subscribed: BTreeSet<Uuid> = members.values().flat_map(|member| member.subscribed.iter().copied()).collect();
+    subscribed.into_iter().flat_map(|topic| (0..topics[&topic]).map(move |partition| (topic, partition))).collect()
+}
+
+fn plain(targets: &Targets) -> BTreeMap<String, Assignment> {
+    targets.iter().map(|(id, target)| (id.clone(), Assignment::clone(target))).collect()
+}
+
+fn size(target: &Assignment) -> usize {
+    target.values().map(BTreeSet::len).sum()
+}
 
 fn subscribed_to(topics: &[Uuid]) -> Member {
     Member { subscribed: Arc::new(topics.iter().copied().collect()), ..Member::default() }

@@ -73,6 +73,12 @@ impl Groups {
         self.shell.run().await;
     }
 
+    /// Has every group do what is due.
+    #[cfg(test)]
+    fn fire(&self, now: crate::coordinator::Now) {
+        self.shell.fire(now);
+    }
+
     /// Sends away who waits for others in a group. Commits under way are still answered.
     pub fn stop(&self) {
         self.shell.stop();
@@ -148,3 +154,6 @@ impl Topics for ImageTopics {
         self.image.topics().for_each(|topic| f(&info(topic)));
     }
 }
+
+#[cfg(test)]
+mod tests;

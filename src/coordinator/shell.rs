@@ -17,7 +17,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
@@ -58,6 +58,8 @@ pub trait Home<S>: Send + Sync {
 pub struct Shell<S: Shard> {
     home: Box<dyn Home<S>>,
     slots: RwLock<BTreeMap<i32, Arc<Slot<S>>>>,
+    /// Whether [`Shell::stop`] has been called; changes under the lock of `slots`.
+    stopped: AtomicBool,
     /// Until when [`Shell::run`] sleeps.
     sleeps_until: AtomicI64,
     earlier: Notify,
@@ -87,7 +89,7 @@ struct Active<S: Shard> {
 impl<S: Shard> Shell<S> {
     /// Shards that live there; none is loaded.
     pub fn new(home: Box<dyn Home<S>>) -> Self {
-        Shell { home, slots: RwLock::default(), sleeps_until: AtomicI64::new(Millis::MAX), earlier: Notify::new() }
+        Shell { home, slots: RwLock::default(), stopped: AtomicBool::new(false), sleeps_until: AtomicI64::new(Millis::MAX), earlier: Notify::new() }
     }
 
     /// Asks a shard, loads it first if it is not there. Resolves when the shard has answered and the answer is durable.
@@ -140,7 +142,9 @@ impl<S: Shard> Shell<S> {
 
     /// Sends away everybody who waits, and takes no more requests. Replies that only wait for the disk are still given.
     pub fn stop(&self) {
-        for slot in self.slots.write().values() {
+        let slots = self.slots.write();
+        self.stopped.store(true, Ordering::SeqCst);
+        for slot in slots.values() {
             *slot.0.lock() = State::Stopped;
         }
     }
@@ -159,7 +163,9 @@ impl<S: Shard> Shell<S> {
         if let Some(slot) = self.slots.read().get(&index) {
             return slot.clone();
         }
-        self.slots.write().entry(index).or_insert_with(|| Arc::new(Slot(Mutex::new(State::Out)))).clone()
+        let mut slots = self.slots.write();
+        let state = if self.stopped.load(Ordering::SeqCst) { State::Stopped } else { State::Out };
+        slots.entry(index).or_insert_with(|| Arc::new(Slot(Mutex::new(state)))).clone()
     }
 
     #[allow(clippy::type_complexity)]

@@ -80,7 +80,9 @@ impl GroupShard {
     pub(super) fn describe_consumer_group(&self, group_id: &str) -> DescribedConsumerGroup {
         let id = GroupId(StrBytes::from(group_id.to_owned()));
         let text = match self.groups.get(group_id) {
-            Some(Group::Consumer(group)) => return group.describe(&*self.world.topics()).with_group_id(id),
+            Some(Group::Consumer(group)) => {
+                return group.describe(group_id, &self.settings.consumer, &*self.world.topics());
+            }
             Some(Group::Classic(_)) => format!("Group {group_id} is not a consumer group."),
             None => format!("Group {group_id} not found."),
         };

@@ -1,6 +1,7 @@
 //! Requests of members, handed to their group, whatever kind it is.
 
-use super::classic::ClassicGroup;
+use super::classic::{self, ClassicGroup};
+use super::consumer::{self, ConsumerGroup, Refused};
 use super::records::{GroupMetadataValue, Record};
 use super::request::{Caller, Reply};
 use super::{Group, GroupShard, Out, check_group_id};
@@ -12,6 +13,7 @@ use kafka_protocol::messages::{
     ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, HeartbeatRequest, JoinGroupRequest,
     JoinGroupResponse, SyncGroupRequest, SyncGroupResponse,
 };
+use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 impl GroupShard {
@@ -116,8 +118,83 @@ impl GroupShard {
         fresh_id: Uuid,
         out: &mut Out,
     ) -> ConsumerGroupHeartbeatResponse {
-        let _ = (now, caller, request, fresh_id, out);
-        ConsumerGroupHeartbeatResponse::default().with_error_code(ErrorCode::UnsupportedVersion.code())
+        let group_id = request.group_id.clone();
+        let answered = self.try_consumer_group_heartbeat(now, caller, request, fresh_id, out);
+        self.settle(now, &group_id, out);
+        answered.unwrap_or_else(|refused| {
+            ConsumerGroupHeartbeatResponse::default()
+                .with_error_code(refused.code.code())
+                .with_error_message(Some(StrBytes::from_string(refused.message)))
+        })
+    }
+
+    fn try_consumer_group_heartbeat(
+        &mut self,
+        now: Now,
+        caller: &Caller,
+        request: ConsumerGroupHeartbeatRequest,
+        fresh_id: Uuid,
+        out: &mut Out,
+    ) -> Result<ConsumerGroupHeartbeatResponse, Refused> {
+        consumer::validate(&request, caller.version, &self.settings)?;
+        let group_id = request.group_id.clone();
+        let settings = self.settings.clone();
+        if request.member_epoch < 0 {
+            let left = self.with_group(now, &group_id, out, |group, cx| match group {
+                Group::Consumer(group) => group.leave_by_heartbeat(cx, &request),
+                Group::Classic(_) => Err(not_a_consumer_group(&group_id)),
+            });
+            let not_found =
+                || Refused::new(ErrorCode::GroupIdNotFound, format!("Group {} not found.", group_id.as_str()));
+            return left.ok_or_else(not_found)?;
+        }
+        let member_id = match request.member_id.as_str() {
+            "" => kafka_uuid(fresh_id),
+            member_id => member_id.to_owned(),
+        };
+        let fresh = self.fresh_consumer_group(&request)?;
+        match (&fresh, self.groups.get(group_id.as_str())) {
+            (Some(group), _) | (None, Some(Group::Consumer(group))) => {
+                group.check_heartbeat(&group_id, &settings, &request, &member_id)?;
+            }
+            (None, _) => return Err(not_a_consumer_group(&group_id)),
+        }
+        if let Some(group) = fresh {
+            self.become_consumer_group(now, &group_id, group, out);
+        }
+        let answer = self.with_group(now, &group_id, out, |group, cx| match group {
+            Group::Consumer(group) => Ok(group.heartbeat(cx, caller, &request, &member_id)),
+            Group::Classic(_) => Err(not_a_consumer_group(&group_id)),
+        });
+        answer.unwrap_or_else(|| Err(not_a_consumer_group(&group_id)))
+    }
+
+    /// The group that a heartbeat comes to where there is none yet, or one that has to become it; `None` where there is.
+    fn fresh_consumer_group(&self, request: &ConsumerGroupHeartbeatRequest) -> Result<Option<ConsumerGroup>, Refused> {
+        let joins = request.member_epoch == 0;
+        let group_id = request.group_id.as_str();
+        match self.groups.get(group_id) {
+            Some(Group::Consumer(_)) => Ok(None),
+            Some(Group::Classic(group)) if joins && group.state() == classic::State::Empty => {
+                Ok(Some(ConsumerGroup::default()))
+            }
+            Some(Group::Classic(_)) => Err(not_a_consumer_group(group_id)),
+            None if joins => Ok(Some(ConsumerGroup::default())),
+            None => {
+                let message = format!("Consumer group {group_id} not found.");
+                Err(Refused::new(ErrorCode::GroupIdNotFound, message))
+            }
+        }
+    }
+
+    /// Puts a consumer group in the place of none, or of an empty classic group, whose offsets stay.
+    fn become_consumer_group(&mut self, now: Now, group_id: &str, group: ConsumerGroup, out: &mut Out) {
+        self.with_group(now, group_id, out, |old, cx| {
+            if let Group::Classic(old) = old {
+                old.delete(cx);
+            }
+        });
+        self.groups.insert(group_id.into(), Group::Consumer(group));
     }
 
     pub(super) fn apply_classic(&mut self, group_id: &str, value: Option<GroupMetadataValue>) {
@@ -136,7 +213,26 @@ impl GroupShard {
     }
 
     pub(super) fn apply_consumer(&mut self, record: Record) {
-        let _ = record;
+        let (Record::ConsumerGroupMetadata { group_id, .. }
+        | Record::ConsumerGroupPartitionMetadata { group_id, .. }
+        | Record::ConsumerGroupMemberMetadata { group_id, .. }
+        | Record::ConsumerGroupTargetAssignmentMetadata { group_id, .. }
+        | Record::ConsumerGroupTargetAssignmentMember { group_id, .. }
+        | Record::ConsumerGroupCurrentMemberAssignment { group_id, .. }
+        | Record::ConsumerGroupRegularExpression { group_id, .. }) = &record
+        else {
+            return;
+        };
+        if let Some(Group::Consumer(group)) = self.groups.get_mut(group_id.as_str()) {
+            group.apply(&record);
+            if group.is_deleted() {
+                self.groups.remove(group_id.as_str());
+            }
+        } else if !is_tombstone(&record) {
+            let mut group = ConsumerGroup::default();
+            group.apply(&record);
+            self.groups.insert(group_id.as_str().into(), Group::Consumer(group));
+        }
     }
 }
 
@@ -146,4 +242,33 @@ fn unknown_member(identity: MemberIdentity) -> MemberResponse {
         .with_member_id(identity.member_id)
         .with_group_instance_id(identity.group_instance_id)
         .with_error_code(ErrorCode::UnknownMemberId.code())
+}
+
+fn is_tombstone(record: &Record) -> bool {
+    match record {
+        Record::OffsetCommit { value, .. } => value.is_none(),
+        Record::GroupMetadata { value, .. } => value.is_none(),
+        Record::ConsumerGroupMetadata { value, .. } => value.is_none(),
+        Record::ConsumerGroupPartitionMetadata { value, .. } => value.is_none(),
+        Record::ConsumerGroupMemberMetadata { value, .. } => value.is_none(),
+        Record::ConsumerGroupTargetAssignmentMetadata { value, .. } => value.is_none(),
+        Record::ConsumerGroupTargetAssignmentMember { value, .. } => value.is_none(),
+        Record::ConsumerGroupCurrentMemberAssignment { value, .. } => value.is_none(),
+        Record::ConsumerGroupRegularExpression { value, .. } => value.is_none(),
+    }
+}
+
+fn not_a_consumer_group(group_id: &str) -> Refused {
+    Refused::new(ErrorCode::GroupIdNotFound, format!("Group {group_id} is not a consumer group."))
+}
+
+/// A uuid as Kafka prints it: base64 for addresses, without padding.
+fn kafka_uuid(id: Uuid) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    // 128 bits are 21 digits of 6 bits and one of 2, filled up with zeros.
+    let digit = |at: u32| {
+        let bits = if at < 21 { id.as_u128() >> (122 - 6 * at) } else { id.as_u128() << 4 };
+        DIGITS.get((bits & 63) as usize).map_or('A', |digit| char::from(*digit))
+    };
+    (0..22).map(digit).collect()
 }

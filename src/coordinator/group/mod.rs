@@ -164,7 +164,8 @@ impl GroupShard {
         }
     }
 
-    /// After a step of a group: a consumer group whose last member of the consumer protocol has gone becomes classic.
+    /// After a step of a group: a consumer group whose last member of the consumer protocol has gone becomes classic, and
+    /// one that was deleted is forgotten.
     fn settle(&mut self, now: Now, group_id: &str, out: &mut Out) {
         let downgraded = self.with_group(now, group_id, out, |group, cx| match group {
             Group::Consumer(consumer) if consumer.should_downgrade(cx) => Some(consumer.downgrade(cx)),
@@ -172,6 +173,9 @@ impl GroupShard {
         });
         if let (Some(Some(classic)), Some(group)) = (downgraded, self.groups.get_mut(group_id)) {
             *group = Group::Classic(classic);
+        }
+        if matches!(self.groups.get(group_id), Some(Group::Consumer(group)) if group.is_deleted()) {
+            self.groups.remove(group_id);
         }
     }
 }

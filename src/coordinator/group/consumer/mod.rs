@@ -1,12 +1,32 @@
-//! A consumer group (KIP-848).
+//! A consumer group (KIP-848): members say in heartbeats what they want and own, and the coordinator decides who has what.
+//!
+//! [`State`] is all that is durable, changed by records alone. What a heartbeat does with it is in `heartbeat`: it stores
+//! what the member wants (`subscription`, `regex`), which may count the group's epoch up; then the target assignment is
+//! computed for that epoch (`target`), and the member is brought a step nearer to it (`reconcile`). Partitions are handed
+//! on only after their owner has said that it has given them up, or is gone.
+//!
+//! Left out: assignors of the client (no Kafka has them), racks.
 
-use super::Cx;
+mod checks;
+mod describe;
+mod heartbeat;
+mod members;
+mod reconcile;
+mod regex;
+mod state;
+mod subscription;
+mod target;
+
+pub use heartbeat::validate;
+pub use members::{Current, Member, MemberState, Partitions};
+pub use state::State;
+
 use super::classic::ClassicGroup;
-use super::records::Record;
-use super::request::{Caller, CommitOffsets, FetchOffsets, ListedGroup};
+use super::records::{ConsumerGroupMemberMetadataValue, Record};
+use super::request::Caller;
+use super::{Cx, GroupTimer};
 use crate::coordinator::Ticket;
 use crate::wire::errors::ErrorCode;
-use kafka_protocol::messages::consumer_group_describe_response::DescribedGroup;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::leave_group_response::MemberResponse;
 use kafka_protocol::messages::{HeartbeatRequest, JoinGroupRequest, SyncGroupRequest};
@@ -20,18 +40,157 @@ pub enum ConsumerTimer {
     Session(Arc<str>),
     /// A member has to give up partitions until then.
     Rebalance(Arc<str>),
+    /// A member of the classic protocol has to join again until then.
+    Join(Arc<str>),
+    /// A member of the classic protocol that has joined has to sync until then.
+    Sync(Arc<str>),
+}
+
+/// Why a request is refused, in Kafka's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The error.
+    pub code: ErrorCode,
+    /// What the client is told.
+    pub message: String,
+}
+
+impl Refused {
+    /// An error with a text.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Refused { code, message: message.into() }
+    }
 }
 
 /// A consumer group.
 #[derive(Debug, Default)]
-pub struct ConsumerGroup {}
+pub struct ConsumerGroup {
+    state: State,
+    /// The version of the topics that the group's hash was last compared with.
+    topics_seen: Option<u64>,
+    /// When regular expressions were last resolved.
+    regexes_refreshed: Option<regex::Refreshed>,
+}
 
 impl ConsumerGroup {
-    pub fn apply(&mut self, _record: &Record) {}
+    /// What is durable.
+    pub fn durable(&self) -> &State {
+        &self.state
+    }
 
-    pub fn loaded(&mut self, _cx: &mut Cx<'_>) {}
+    /// Takes a record.
+    pub fn apply(&mut self, record: &Record) {
+        self.state.apply(record);
+    }
 
-    pub fn on_timer(&mut self, _cx: &mut Cx<'_>, _timer: ConsumerTimer) {}
+    /// Starts the timers of all members.
+    pub fn loaded(&mut self, cx: &mut Cx<'_>) {
+        let session_timeout_ms = session_timeout_ms(cx);
+        for (id, member) in &self.state.members {
+            cx.set_timer(GroupTimer::Consumer(ConsumerTimer::Session(id.clone())), session_timeout_ms);
+            if member.current.state == MemberState::UnrevokedPartitions {
+                let timer = ConsumerTimer::Rebalance(id.clone());
+                cx.set_timer(GroupTimer::Consumer(timer), member.metadata.rebalance_timeout_ms);
+            }
+        }
+    }
+
+    /// A member was silent for too long, or has not given up its partitions in time: it is removed.
+    pub fn on_timer(&mut self, cx: &mut Cx<'_>, timer: ConsumerTimer) {
+        let (ConsumerTimer::Session(id)
+        | ConsumerTimer::Rebalance(id)
+        | ConsumerTimer::Join(id)
+        | ConsumerTimer::Sync(id)) = timer;
+        if self.state.members.contains_key(&id) {
+            self.remove(cx, &[id]);
+        }
+    }
+
+    /// Removes members with all that they have, and counts the group's epoch up.
+    pub fn remove(&mut self, cx: &mut Cx<'_>, member_ids: &[Arc<str>]) {
+        let mut regexes = Vec::new();
+        for id in member_ids {
+            regexes.extend(self.state.members.get(id).and_then(Member::regex).map(str::to_owned));
+            self.emit_removal(cx, id);
+        }
+        for regex in regexes {
+            self.forget_regex(cx, &regex);
+        }
+        if !member_ids.is_empty() {
+            let topics = cx.world.topics();
+            let seen = self.topics_seen;
+            self.bump_epoch(cx, &*topics, true);
+            // As Kafka has it, the next heartbeat still looks at the topics.
+            self.topics_seen = seen;
+        }
+    }
+
+    fn emit(&mut self, cx: &mut Cx<'_>, record: Record) {
+        self.state.apply(&record);
+        cx.out.records.push(record);
+    }
+
+    /// Tombstones of a member. The order matters to Kafka.
+    fn emit_removal(&mut self, cx: &mut Cx<'_>, id: &Arc<str>) {
+        for timer in [ConsumerTimer::Session, ConsumerTimer::Rebalance, ConsumerTimer::Join, ConsumerTimer::Sync] {
+            cx.cancel_timer(GroupTimer::Consumer(timer(id.clone())));
+        }
+        let (group_id, member_id) = (|| cx.group_id.to_string(), || id.to_string());
+        let tombstones = [
+            Record::ConsumerGroupCurrentMemberAssignment { group_id: group_id(), member_id: member_id(), value: None },
+            Record::ConsumerGroupTargetAssignmentMember { group_id: group_id(), member_id: member_id(), value: None },
+            Record::ConsumerGroupMemberMetadata { group_id: group_id(), member_id: member_id(), value: None },
+        ];
+        tombstones.into_iter().for_each(|tombstone| self.emit(cx, tombstone));
+    }
+
+    fn emit_metadata(&mut self, cx: &mut Cx<'_>, member_id: &str, value: ConsumerGroupMemberMetadataValue) {
+        let (group_id, member_id) = (cx.group_id.to_string(), member_id.to_owned());
+        self.emit(cx, Record::ConsumerGroupMemberMetadata { group_id, member_id, value: Some(value) });
+    }
+
+    fn emit_current(&mut self, cx: &mut Cx<'_>, member_id: &str, current: &Current) {
+        let (group_id, member_id) = (cx.group_id.to_string(), member_id.to_owned());
+        let value = Some(current.to_value());
+        self.emit(cx, Record::ConsumerGroupCurrentMemberAssignment { group_id, member_id, value });
+    }
+
+    /// Tombstones for everything it has stored.
+    pub fn delete(&mut self, cx: &mut Cx<'_>) {
+        cx.cancel_all_timers();
+        let group_id = || cx.group_id.to_string();
+        let members: Vec<String> = self.state.members.keys().map(|id| id.to_string()).collect();
+        let mut tombstones = Vec::new();
+        tombstones.extend(members.iter().map(|member_id| Record::ConsumerGroupCurrentMemberAssignment {
+            group_id: group_id(),
+            member_id: member_id.clone(),
+            value: None,
+        }));
+        tombstones.extend(members.iter().map(|member_id| Record::ConsumerGroupTargetAssignmentMember {
+            group_id: group_id(),
+            member_id: member_id.clone(),
+            value: None,
+        }));
+        tombstones.push(Record::ConsumerGroupTargetAssignmentMetadata { group_id: group_id(), value: None });
+        tombstones.extend(members.iter().map(|member_id| Record::ConsumerGroupMemberMetadata {
+            group_id: group_id(),
+            member_id: member_id.clone(),
+            value: None,
+        }));
+        tombstones.extend(self.state.regexes.keys().map(|regex| Record::ConsumerGroupRegularExpression {
+            group_id: group_id(),
+            regular_expression: regex.to_string(),
+            value: None,
+        }));
+        tombstones.push(Record::ConsumerGroupPartitionMetadata { group_id: group_id(), value: None });
+        tombstones.push(Record::ConsumerGroupMetadata { group_id: group_id(), value: None });
+        tombstones.into_iter().for_each(|tombstone| self.emit(cx, tombstone));
+    }
+
+    /// Whether its tombstone is written: the shard forgets it.
+    pub fn is_deleted(&self) -> bool {
+        self.state.is_deleted
+    }
 
     pub fn classic_join(
         &mut self,
@@ -62,47 +221,16 @@ impl ConsumerGroup {
     pub fn downgrade(&mut self, cx: &mut Cx<'_>) -> ClassicGroup {
         ClassicGroup::new(cx.now)
     }
+}
 
-    /// Whether offsets may be committed so.
-    pub fn check_commit(&self, _commit: &CommitOffsets) -> Result<(), ErrorCode> {
-        Ok(())
-    }
+/// The session timeout of the group's members, milliseconds.
+fn session_timeout_ms(cx: &Cx<'_>) -> i32 {
+    let own = cx.world.overrides(cx.group_id).consumer_session_timeout_ms;
+    own.unwrap_or(cx.settings.consumer.session_timeout_ms)
+}
 
-    /// A member has committed.
-    pub fn committed(&mut self, _cx: &mut Cx<'_>, _member_id: &str) {}
-
-    /// Whether offsets may be asked for so.
-    pub fn check_fetch(&self, _fetch: &FetchOffsets) -> Result<(), ErrorCode> {
-        Ok(())
-    }
-
-    /// Whether the group may be deleted.
-    pub fn check_delete(&self) -> Result<(), ErrorCode> {
-        Ok(())
-    }
-
-    /// Tombstones for everything it has stored.
-    pub fn delete(&mut self, _cx: &mut Cx<'_>) {}
-
-    /// Whether a member subscribes to the topic.
-    pub fn is_subscribed_to(&self, _topic: &str) -> bool {
-        false
-    }
-
-    pub fn is_empty(&self) -> bool {
-        true
-    }
-
-    pub fn list(&self, group_id: &str) -> ListedGroup {
-        ListedGroup {
-            group_id: group_id.into(),
-            protocol_type: "consumer".into(),
-            state: "Empty",
-            group_type: "consumer",
-        }
-    }
-
-    pub fn describe(&self, _topics: &dyn super::settings::Topics) -> DescribedGroup {
-        DescribedGroup::default()
-    }
+/// How often the group's members are to send heartbeats, milliseconds.
+fn heartbeat_interval_ms(cx: &Cx<'_>) -> i32 {
+    let own = cx.world.overrides(cx.group_id).consumer_heartbeat_interval_ms;
+    own.unwrap_or(cx.settings.consumer.heartbeat_interval_ms)
 }

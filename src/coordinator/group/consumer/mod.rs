@@ -234,3 +234,7 @@ fn heartbeat_interval_ms(cx: &Cx<'_>) -> i32 {
     let own = cx.world.overrides(cx.group_id).consumer_heartbeat_interval_ms;
     own.unwrap_or(cx.settings.consumer.heartbeat_interval_ms)
 }
+
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! Consumer groups by request and reply: a shard, beside it one that only applies the records, which has to be equal.
+
+mod heartbeats;
+mod world;

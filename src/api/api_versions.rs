@@ -6,7 +6,8 @@
 //! supported features with minimum 0 are left out (KAFKA-17011: older Java clients cannot parse them), and a
 //! finalized level of 0 is never listed. Needs no authorization.
 //!
-//! Gaps: no feature is supported yet. The client's software is checked, not kept.
+//! `group.version` is 1: the consumer protocol (KIP-848). Gaps: no other feature is supported yet. The client's software is
+//! checked, not kept.
 
 use super::context::{Ctx, throttle};
 use super::errors::ErrorCode;
@@ -18,7 +19,7 @@ use kafka_protocol::protocol::StrBytes;
 use std::sync::Arc;
 
 /// Name, lowest and highest level of each feature that this broker could run at (KIP-584).
-const SUPPORTED: &[(&str, i16, i16)] = &[];
+const SUPPORTED: &[(&str, i16, i16)] = &[("group.version", 0, 1)];
 
 /// The first version whose readers can parse a feature with minimum 0.
 const FIRST_WITH_LEVEL_ZERO: i16 = 4;

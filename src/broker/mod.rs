@@ -152,9 +152,9 @@ impl Broker {
         self.config.node_id
     }
 
-    /// The features that clients may rely on: none yet.
+    /// The features that clients may rely on. They are the same for as long as the broker runs.
     pub fn finalized_features(&self) -> FinalizedFeatures {
-        FinalizedFeatures::default()
+        FinalizedFeatures { epoch: 0, levels: vec![("group.version", 1)] }
     }
 
     /// A partition of a topic, to read from.

@@ -34,13 +34,18 @@ impl GroupShard {
                 .with_member_id(request.member_id);
             return out.reply(ticket, Reply::JoinGroup(refused));
         }
-        if !self.groups.contains_key(group_id.as_str()) {
+        let created = !self.groups.contains_key(group_id.as_str());
+        if created {
             self.groups.insert(group_id.as_str().into(), Group::Classic(ClassicGroup::new(now)));
         }
         self.with_group(now, &group_id, out, |group, cx| match group {
             Group::Classic(group) => group.join(cx, ticket, caller, request, fresh_id),
             Group::Consumer(group) => group.classic_join(cx, ticket, caller, request, fresh_id),
         });
+        // Of a join that was refused nothing stays.
+        if created && matches!(self.groups.get(group_id.as_str()), Some(Group::Classic(group)) if group.is_vacant()) {
+            self.groups.remove(group_id.as_str());
+        }
         self.settle(now, &group_id, out);
     }
 

@@ -10,13 +10,15 @@
 //! unless a command says `group=h`.
 
 use super::classic::{ClassicGroup, subscription};
+use super::offsets::Offsets;
 use super::records::{GroupMetadataValue, Record};
-use super::request::{Caller, CommitOffsets, Reply, Request};
+use super::request::{Caller, CommitOffset, CommitOffsets, Reply, Request};
 use super::settings::{GroupOverrides, GroupSettings, TopicInfo, Topics, World};
 use super::{Group, GroupShard, Out};
 use crate::coordinator::{Now, Shard, Ticket};
 use crate::time::Millis;
 use crate::wire::errors::ErrorCode;
+use kafka_protocol::messages::describe_groups_response::DescribedGroup;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
@@ -197,27 +199,15 @@ impl Bench {
         change(&mut self.settings);
         self.shard.settings = Arc::new(self.settings.clone());
     }
-
-    /// Whether a client may commit, as the group sees it.
-    pub fn commit(&mut self, commit: &CommitOffsets) -> ErrorCode {
-        let now = self.now;
-        let mut out = Out::default();
-        let code = self.shard.with_group(now, &commit.group_id, &mut out, |group, cx| match group {
-            Group::Classic(group) => group.check_commit(commit).map(|()| group.committed(cx, &commit.member_id)).err(),
-            Group::Consumer(_) => None,
-        });
-        self.came(out);
-        code.flatten().unwrap_or(ErrorCode::None)
-    }
 }
 
 /// The durable part of a shard; a group that has nothing stored is as good as none.
-pub fn durable(shard: &GroupShard) -> BTreeMap<String, GroupMetadataValue> {
+pub fn durable(shard: &GroupShard) -> (BTreeMap<String, GroupMetadataValue>, Offsets) {
     let stored = shard.groups().filter_map(|(group_id, group)| match group {
         Group::Classic(group) => Some((group_id.to_string(), group.durable()?.clone())),
         Group::Consumer(_) => None,
     });
-    stored.collect()
+    (stored.collect(), shard.offsets().clone())
 }
 
 /// A command, taken apart.
@@ -291,16 +281,14 @@ fn run(script: &str) -> String {
     for line in script.lines().filter(|line| !line.starts_with("    ")) {
         let _ = writeln!(output, "{line}");
         let Some(command) = line.strip_prefix("> ").map(Command::parse) else { continue };
-        for line in run_command(&mut bench, &command) {
+        for line in run_command(&mut bench, &command).iter().flat_map(|said| said.lines()) {
             let _ = writeln!(output, "    {line}");
         }
         let now = states(&bench);
-        if now != state {
-            for line in now.lines() {
-                let _ = writeln!(output, "    {line}");
-            }
-            state = now;
+        for line in now.lines().filter(|line| !state.lines().any(|before| before == *line)) {
+            let _ = writeln!(output, "    {line}");
         }
+        state = now;
     }
     output
 }
@@ -324,14 +312,24 @@ fn run_command(bench: &mut Bench, command: &Command<'_>) -> Vec<String> {
         }
         "leave" => print(&bench.send(name, "leave", leave_request(bench, command))),
         "commit" => {
+            let at = CommitOffset {
+                topic: command.options.get("topic").copied().unwrap_or("t").into(),
+                topic_id: Uuid::nil(),
+                partition: 0,
+                offset: command.number("offset", 1),
+                leader_epoch: -1,
+                metadata: None,
+            };
             let commit = CommitOffsets {
+                version: command.number("v", 9),
                 group_id: command.group().into(),
                 member_id: command.options.get("id").map_or(client.member_id, |id| member_id(bench, id)),
                 group_instance_id: client.instance,
                 generation_id_or_member_epoch: command.number("gen", client.generation),
-                ..CommitOffsets::default()
+                retention_time_ms: -1,
+                partitions: vec![at],
             };
-            vec![format!("{name} <- {}", bench.commit(&commit))]
+            print(&bench.send(name, "commit", Request::CommitOffsets(commit)))
         }
         "advance" => {
             let steps = bench.advance(millis(command.words.first().expect("how long")));
@@ -341,11 +339,17 @@ fn run_command(bench: &mut Bench, command: &Command<'_>) -> Vec<String> {
             said.collect()
         }
         "crash" => print(&bench.crash()),
-        "describe" => describe(bench, command.group()),
-        "delete" => {
-            let code = bench.classic(command.group()).and_then(|group| group.check_delete().err());
-            vec![code.unwrap_or(ErrorCode::None).to_string()]
+        "describe" => {
+            let request = Request::DescribeGroup { version: command.number("v", 6), group_id: command.group().into() };
+            print(&bench.send("admin", "describe", request))
         }
+        "delete" => print(&bench.send("admin", "delete", Request::DeleteGroup(command.group().into()))),
+        "delete-offset" => {
+            let group_id = command.group().into();
+            let partitions = vec![(command.options.get("topic").copied().unwrap_or("t").into(), 0)];
+            print(&bench.send("admin", "delete-offset", Request::DeleteOffsets { group_id, partitions }))
+        }
+        "list" => print(&bench.send("admin", "list", Request::ListGroups)),
         "set" => {
             bench.set(|settings| {
                 settings.max_size = command.number("max_size", settings.max_size);
@@ -440,7 +444,15 @@ fn print(came: &Came) -> Vec<String> {
 }
 
 fn print_record(record: &Record) -> String {
-    let Record::GroupMetadata { group_id, value: Some(value) } = record else { return format!("+ {record:?}") };
+    let (group_id, value) = match record {
+        Record::GroupMetadata { group_id, value: Some(value) } => (group_id, value),
+        Record::GroupMetadata { group_id, value: None } => return format!("+ {group_id} deleted"),
+        Record::OffsetCommit { key, value } => {
+            let offset = value.as_ref().map_or("deleted".into(), |value| format!("offset={}", value.offset));
+            return format!("+ {} {}-{} {offset}", key.group, key.topic, key.partition);
+        }
+        other => return format!("+ {other:?}"),
+    };
     let members = value.members.iter().map(|m| format!("{}={}", short(&m.member_id), shown(&m.assignment)));
     let members: Vec<String> = members.collect();
     let leader = value.leader.as_deref().map_or("none".into(), short);
@@ -461,8 +473,33 @@ fn print_reply(reply: &Reply) -> String {
             });
             format!("leave{}", left.collect::<String>())
         }
+        Reply::CommitOffsets(told) => match told {
+            Ok(told) => format!("commit {}", told.iter().map(|code| code.name()).collect::<Vec<_>>().join(" ")),
+            Err(told) => format!("commit {told}"),
+        },
+        Reply::DescribeGroup(told) => print_described(told),
+        Reply::DeleteGroup(told) => format!("delete {told}"),
+        Reply::ListGroups(told) => {
+            let listed = told.iter().map(|one| {
+                format!("\n    {} {} type={} {}", one.group_id, one.group_type, one.protocol_type, one.state)
+            });
+            format!("list{}", listed.collect::<String>())
+        }
         other => format!("{other:?}"),
     }
+}
+
+fn print_described(told: &DescribedGroup) -> String {
+    let code = ErrorCode::from_code(told.error_code).map_or("?", ErrorCode::name);
+    let (state, kind, protocol) = (&told.group_state, &told.protocol_type, &told.protocol_data);
+    let mut said = format!("describe {code} {state} type={kind} protocol={protocol}");
+    for member in &told.members {
+        let instance = member.group_instance_id.as_ref().map(|id| format!("/{id}")).unwrap_or_default();
+        let _ = write!(said, "\n    {}{instance} {}", short(&member.member_id), member.client_id);
+        let (metadata, assignment) = (shown(&member.member_metadata), shown(&member.member_assignment));
+        let _ = write!(said, " {} metadata={metadata} assignment={assignment}", member.client_host);
+    }
+    said
 }
 
 fn print_join(told: &JoinGroupResponse) -> String {
@@ -510,32 +547,6 @@ fn states(bench: &Bench) -> String {
             let _ = write!(said, " {}{leads}{doing}", short(member_id));
         }
         said.push('\n');
-    }
-    said
-}
-
-fn describe(bench: &Bench, group_id: &str) -> Vec<String> {
-    let Some(group) = bench.classic(group_id) else { return vec!["no such group".into()] };
-    let (listed, told) = (group.list(group_id), group.describe());
-    let mut said = vec![format!(
-        "{} type={} protocol={} {} expiry={:?} subscribed t={}",
-        told.group_state,
-        told.protocol_type,
-        told.protocol_data,
-        listed.group_type,
-        group.expiry(),
-        group.is_subscribed_to("t")
-    )];
-    for member in &told.members {
-        said.push(format!(
-            "{}{} {} {} metadata={} assignment={}",
-            short(&member.member_id),
-            member.group_instance_id.as_ref().map(|id| format!("/{id}")).unwrap_or_default(),
-            member.client_id,
-            member.client_host,
-            shown(&member.member_metadata),
-            shown(&member.member_assignment)
-        ));
     }
     said
 }

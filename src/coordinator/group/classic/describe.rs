@@ -70,6 +70,16 @@ impl ClassicGroup {
         }
     }
 
+    /// Since when the group is without members, wall clock; `None` while it has any.
+    pub fn empty_since(&self) -> Option<i64> {
+        (self.state == State::Empty).then_some(self.state_since)
+    }
+
+    /// Whether nobody has come so far.
+    pub fn is_vacant(&self) -> bool {
+        self.stored.is_none() && self.state == State::Empty && self.members.is_empty() && self.pending.is_empty()
+    }
+
     /// Forgets the group for good.
     pub fn delete(&mut self, cx: &mut Cx<'_>) {
         self.retire(cx, ErrorCode::CoordinatorNotAvailable);

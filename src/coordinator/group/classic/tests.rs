@@ -1,3 +1,5 @@
+mod schedules;
+
 use super::describe::subscribed_topics;
 use super::store::record_bytes;
 use super::{ClassicGroup, Member, State, subscription};

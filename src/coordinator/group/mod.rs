@@ -150,9 +150,17 @@ impl GroupShard {
         Some(f(self.groups.get_mut(&group_id)?, &mut cx))
     }
 
+    fn set_cleanup(&mut self, now: Now) {
+        let after_ms = self.settings.offsets_retention_check_interval_ms.max(1);
+        self.timers.set(Timer::Cleanup, now.monotonic.saturating_add(after_ms));
+    }
+
     fn on_timer(&mut self, now: Now, timer: Timer, out: &mut Out) {
         match timer {
-            Timer::Cleanup => self.clean_up(now, out),
+            Timer::Cleanup => {
+                self.clean_up(now, out);
+                self.set_cleanup(now);
+            }
             Timer::Group(group_id, timer) => {
                 self.with_group(now, &group_id, out, |group, cx| match (group, timer) {
                     (Group::Classic(group), GroupTimer::Classic(timer)) => group.on_timer(cx, timer),
@@ -248,8 +256,7 @@ impl Shard for GroupShard {
                 Group::Consumer(group) => group.loaded(cx),
             });
         }
-        let at = now.monotonic.saturating_add(self.settings.offsets_retention_check_interval_ms);
-        self.timers.set(Timer::Cleanup, at);
+        self.set_cleanup(now);
     }
 
     fn next_deadline(&self) -> Option<Millis> {

@@ -290,7 +290,8 @@ impl ClassicGroup {
         }
         let before = replaces.and_then(|id| Some(id.len() + self.members.get(id)?.kept_bytes())).unwrap_or(0);
         let pending = self.pending.len().saturating_mul(member_id.len());
-        if self.members.kept_bytes() - before + pending + kept > KEPT_PER_RECORD.saturating_mul(max) {
+        let others = self.members.kept_bytes().saturating_sub(before);
+        if others + pending + kept > KEPT_PER_RECORD.saturating_mul(max) {
             return Err(ErrorCode::GroupMaxSizeReached);
         }
         Ok(())

@@ -184,7 +184,7 @@ impl Members {
             self.by_instance.remove(instance);
         }
         self.joined -= usize::from(member.is_awaiting_join());
-        self.kept_bytes -= member_id.len() + member.kept_bytes();
+        self.kept_bytes = self.kept_bytes.saturating_sub(member_id.len() + member.kept_bytes());
         self.count_protocols(&member, false);
         Some(member)
     }

@@ -11,6 +11,7 @@ use crate::coordinator::group::{Group, Timer};
 use crate::wire::errors::ErrorCode;
 use bytes::Bytes;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{GroupId, JoinGroupRequest, JoinGroupResponse, SyncGroupRequest};
 
 fn joins(member_id: &str, instance: Option<&str>, metadata: &[u8]) -> JoinGroupRequest {
@@ -210,6 +211,28 @@ fn what_no_record_can_hold_is_not_kept() {
     assert_eq!(all[0], Some(ErrorCode::None));
     assert_eq!(all[7..9], [None, Some(ErrorCode::GroupMaxSizeReached)]);
     assert!(group(&bench).members.kept_bytes() <= 800_000);
+}
+
+#[test]
+fn what_is_kept_of_a_request_is_a_copy() {
+    let frame = Bytes::from(vec![7; 1_000]);
+    let within = |kept: &Bytes| frame.as_ptr_range().contains(&kept.as_ptr());
+    let mut bench = Bench::new();
+    let mut request = joins("", None, b"");
+    request.protocols[0].metadata = frame.slice(10..20);
+    let told = join(&mut bench, "m1", 3, request).unwrap();
+    let given = SyncGroupRequestAssignment::default().with_member_id(told.member_id.clone());
+    let request = SyncGroupRequest::default()
+        .with_group_id(GroupId(text("g")))
+        .with_member_id(told.member_id)
+        .with_generation_id(1)
+        .with_assignments(vec![given.with_assignment(frame.slice(20..30))]);
+    bench.send("m1", "sync", Request::SyncGroup { caller: Caller::default(), request });
+    let (_, member) = group(&bench).members().next().unwrap();
+    assert_eq!((member.metadata("range").len(), member.assignment.len()), (10, 10));
+    assert!(!within(&member.metadata("range")) && !within(&member.assignment));
+    let stored = &group(&bench).durable().unwrap().members[0];
+    assert!(!within(&stored.subscription) && !within(&stored.assignment));
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub use inbound::UNRESERVED;
 
 use crate::api::context::Peer;
 use crate::api::{Answer, Dispatch, Fatal, Mode, Pending};
-use crate::time::{Millis, monotonic};
+use crate::time::{Millis, OncePerSecond, monotonic};
 use crate::wire::frame::{FrameError, Greeting};
 use futures_util::future::ready;
 use futures_util::stream::{FuturesOrdered, StreamExt};
@@ -30,7 +30,6 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -444,20 +443,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
 static WARNINGS: OncePerSecond = OncePerSecond::new();
 static REFUSALS: OncePerSecond = OncePerSecond::new();
-
-/// Keeps clients from filling the log.
-pub(crate) struct OncePerSecond(AtomicI64);
-
-impl OncePerSecond {
-    pub(crate) const fn new() -> Self {
-        OncePerSecond(AtomicI64::new(Millis::MIN))
-    }
-
-    pub(crate) fn lets_through(&self, now: Millis) -> bool {
-        let next = self.0.load(Ordering::Relaxed);
-        now >= next && self.0.compare_exchange(next, now + 1000, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,8 @@
 
 use crate::api::Dispatch;
 use crate::api::context::{Endpoint, Listener, Peer};
-use crate::connection::{Budget, ConnectionLimits, End, OncePerSecond, serve};
-use crate::time::monotonic;
+use crate::connection::{Budget, ConnectionLimits, End, serve};
+use crate::time::{OncePerSecond, monotonic};
 use rustix::io::Errno;
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io;

@@ -7,13 +7,16 @@ use super::context::{Ctx, Operation, Resource, authorize, throttle};
 use super::coordinated::code_of;
 use super::errors::ErrorCode;
 use crate::coordinator::group::request::{Reply, Request};
+use indexmap::IndexSet;
 use kafka_protocol::messages::consumer_group_describe_response::DescribedGroup;
 use kafka_protocol::messages::{ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, GroupId};
 use std::sync::Arc;
 
 pub(super) async fn handle(ctx: Arc<Ctx>, request: ConsumerGroupDescribeRequest) -> ConsumerGroupDescribeResponse {
     let mut groups = Vec::new();
-    for group_id in request.group_ids {
+    // Once each: a small request must not have a reply without bounds.
+    let asked: IndexSet<GroupId> = request.group_ids.into_iter().collect();
+    for group_id in asked {
         let described = describe(&ctx, group_id).await;
         let operations = match request.include_authorized_operations && described.error_code == 0 {
             true => authorized_operations(&ctx, Resource::Group(&described.group_id)),

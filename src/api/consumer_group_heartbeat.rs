@@ -17,7 +17,8 @@ pub(super) async fn handle(ctx: Arc<Ctx>, request: ConsumerGroupHeartbeatRequest
 
 async fn beat(ctx: &Ctx, request: ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse {
     let refused = |code: ErrorCode| ConsumerGroupHeartbeatResponse::default().with_error_code(code.code());
-    let group_id = request.group_id.clone();
+    // A copy: the frame is not to be kept while the request waits.
+    let group_id = request.group_id.to_string();
     if !authorize(ctx, Operation::Read, Resource::Group(&group_id)) {
         return refused(ErrorCode::GroupAuthorizationFailed);
     }

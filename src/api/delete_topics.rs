@@ -16,6 +16,7 @@ use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -79,10 +80,11 @@ async fn delete(ctx: &Arc<Ctx>, topics: Vec<DeleteTopicState>) -> Vec<DeletableT
 
 /// What groups have committed for the deleted topics must not be taken for that of later ones with their names.
 async fn forget_offsets(ctx: &Ctx, results: &[DeletableTopicResult]) {
-    let ended = results.iter().filter(|result| result.error_code == 0).filter_map(|result| result.name.as_ref());
-    let names: Vec<Arc<str>> = ended.map(|name| name.as_str().into()).collect();
-    if !names.is_empty() {
-        ctx.broker.groups().topics_deleted(&names).await;
+    let ended = results.iter().filter(|result| result.error_code == 0);
+    let topics: BTreeMap<Arc<str>, Uuid> =
+        ended.filter_map(|result| Some((result.name.as_ref()?.as_str().into(), result.topic_id))).collect();
+    if !topics.is_empty() {
+        ctx.broker.groups().topics_deleted(&topics).await;
     }
 }
 

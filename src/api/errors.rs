@@ -115,7 +115,8 @@ impl From<&ProducerIdError> for ErrorCode {
 impl From<&Unavailable> for ErrorCode {
     fn from(error: &Unavailable) -> Self {
         match error {
-            Unavailable::Loading => ErrorCode::CoordinatorLoadInProgress,
+            // Both pass, and clients ask again.
+            Unavailable::Loading | Unavailable::Congested => ErrorCode::CoordinatorLoadInProgress,
             // Not COORDINATOR_NOT_AVAILABLE, which consumers before 3.9 do not take from an OffsetFetch: this one has every
             // client look for the coordinator and ask again.
             Unavailable::Gone | Unavailable::Stopping => ErrorCode::NotCoordinator,

@@ -19,7 +19,8 @@ pub(super) async fn handle(ctx: Arc<Ctx>, request: HeartbeatRequest) -> Heartbea
 }
 
 async fn beat(ctx: &Ctx, request: HeartbeatRequest) -> ErrorCode {
-    let group_id = request.group_id.clone();
+    // A copy: the frame is not to be kept while the request waits.
+    let group_id = request.group_id.to_string();
     if !authorize(ctx, Operation::Read, Resource::Group(&group_id)) {
         return ErrorCode::GroupAuthorizationFailed;
     }

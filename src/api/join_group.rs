@@ -24,14 +24,11 @@ pub(super) async fn handle(ctx: Arc<Ctx>, request: JoinGroupRequest) -> JoinGrou
     }
 }
 
-async fn join(ctx: &Ctx, mut request: JoinGroupRequest) -> JoinGroupResponse {
-    let (group_id, member_id) = (request.group_id.clone(), request.member_id.clone());
+async fn join(ctx: &Ctx, request: JoinGroupRequest) -> JoinGroupResponse {
+    // Copies: the frame is not to be kept while the request is parked.
+    let (group_id, member_id) = (request.group_id.to_string(), StrBytes::from(request.member_id.to_string()));
     if !authorize(ctx, Operation::Read, Resource::Group(&group_id)) {
         return refused(ErrorCode::GroupAuthorizationFailed, member_id);
-    }
-    if ctx.version == 0 {
-        // Version 0 has one timeout for both.
-        request.rebalance_timeout_ms = request.session_timeout_ms;
     }
     let joining = Request::JoinGroup { caller: caller(ctx), request, fresh_id: Uuid::new_v4() };
     match ctx.broker.groups().ask(&group_id, joining).await {

@@ -31,18 +31,9 @@ async fn leave(ctx: &Ctx, request: LeaveGroupRequest) -> Result<Vec<MemberRespon
         3.. => request.members,
         _ => vec![MemberIdentity::default().with_member_id(request.member_id)],
     };
-    let leaving = Request::LeaveGroup { group_id: group_id.clone(), members: members.clone() };
+    let leaving = Request::LeaveGroup { group_id: group_id.clone(), members };
     match ctx.broker.groups().ask(&group_id, leaving).await {
-        Ok(Reply::LeaveGroup(Err(ErrorCode::UnknownMemberId))) => Ok(members.into_iter().map(unknown).collect()),
         Ok(Reply::LeaveGroup(left)) => left,
         other => Err(code_of(&other)),
     }
-}
-
-/// In a group that is not there nobody is known.
-fn unknown(member: MemberIdentity) -> MemberResponse {
-    MemberResponse::default()
-        .with_member_id(member.member_id)
-        .with_group_instance_id(member.group_instance_id)
-        .with_error_code(ErrorCode::UnknownMemberId.code())
 }

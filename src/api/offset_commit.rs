@@ -56,7 +56,7 @@ async fn commit(ctx: &Ctx, image: &Image, request: &OffsetCommitRequest) -> Vec<
                 Ok(known) if (0..known.partitions).contains(&partition.partition_index) => {
                     partitions.push(CommitOffset {
                         topic: known.name.clone(),
-                        topic_id: topic.topic_id,
+                        topic_id: known.id,
                         partition: partition.partition_index,
                         offset: partition.committed_offset,
                         leader_epoch: partition.committed_leader_epoch,

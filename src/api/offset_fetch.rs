@@ -20,13 +20,19 @@ use kafka_protocol::messages::offset_fetch_response::{
 };
 use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
 
 pub(super) async fn handle(ctx: Arc<Ctx>, Message(request): Message) -> OffsetFetchResponse {
     let require_stable = request.require_stable;
     let mut groups = Vec::new();
+    let mut seen = BTreeSet::new();
     for group in groups_of(request, ctx.version) {
+        // Once each: a small request must not have a reply without bounds.
+        if !seen.insert(group.group_id.to_string()) {
+            continue;
+        }
         groups.push(fetch(&ctx, group, require_stable).await);
     }
     let response = OffsetFetchResponse::default().with_throttle_time_ms(throttle(&ctx));
@@ -106,10 +112,14 @@ struct Place {
 
 impl Place {
     fn find(ctx: &Ctx, image: &Image, topic: &OffsetFetchRequestTopics) -> Self {
-        let name: Option<Arc<str>> = match ctx.version {
-            10.. => image.topic_by_id(topic.topic_id).map(|known| known.name.clone()),
-            _ => Some(topic.name.as_str().into()),
+        let (name, id): (Option<Arc<str>>, Uuid) = match ctx.version {
+            10.. => (image.topic_by_id(topic.topic_id).map(|known| known.name.clone()), topic.topic_id),
+            _ => (Some(topic.name.as_str().into()), image.topic(&topic.name).map_or(Uuid::nil(), |known| known.id)),
         };
+        let partitions: BTreeSet<i32> = topic.partition_indexes.iter().copied().collect();
+        // In the order of the request, but each once.
+        let mut left = partitions;
+        let partitions: Vec<i32> = topic.partition_indexes.iter().copied().filter(|it| left.remove(it)).collect();
         let code = match &name {
             None => ErrorCode::UnknownTopicId,
             Some(name) if !authorize(ctx, Operation::Describe, Resource::Topic(name)) => {
@@ -118,11 +128,11 @@ impl Place {
             Some(_) => ErrorCode::None,
         };
         let asked = match name.filter(|_| code.is_none()) {
-            Some(name) => topic.partition_indexes.iter().map(|it| (name.clone(), topic.topic_id, *it)).collect(),
+            Some(name) => partitions.iter().map(|it| (name.clone(), id, *it)).collect(),
             None => Vec::new(),
         };
         let told = OffsetFetchResponseTopics::default().with_name(topic.name.clone()).with_topic_id(topic.topic_id);
-        Place { told, partitions: topic.partition_indexes.clone(), asked, code }
+        Place { told, partitions, asked, code }
     }
 }
 
@@ -146,9 +156,9 @@ fn all(ctx: &Ctx, image: &Image, offsets: Vec<FetchedOffset>) -> Vec<OffsetFetch
         if !authorize(ctx, Operation::Describe, Resource::Topic(&offset.topic)) {
             continue;
         }
-        if topics.last().is_none_or(|(name, _)| *name != offset.topic) {
-            let known = || image.topic(&offset.topic).map_or(Uuid::nil(), |topic| topic.id);
-            let id = Some(offset.topic_id).filter(|id| !id.is_nil()).unwrap_or_else(known);
+        let known = || image.topic(&offset.topic).map_or(Uuid::nil(), |topic| topic.id);
+        let id = Some(offset.topic_id).filter(|id| !id.is_nil()).unwrap_or_else(known);
+        if topics.last().is_none_or(|(name, told)| *name != offset.topic || told.topic_id != id) {
             if ctx.version >= 10 && id.is_nil() {
                 continue;
             }

@@ -17,7 +17,8 @@ pub(super) async fn handle(ctx: Arc<Ctx>, request: SyncGroupRequest) -> SyncGrou
 }
 
 async fn sync(ctx: &Ctx, request: SyncGroupRequest) -> SyncGroupResponse {
-    let group_id = request.group_id.clone();
+    // A copy: the frame is not to be kept while the request waits.
+    let group_id = request.group_id.to_string();
     if ctx.version >= 5 && (request.protocol_type.is_none() || request.protocol_name.is_none()) {
         return refused(ErrorCode::InconsistentGroupProtocol);
     }

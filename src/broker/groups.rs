@@ -10,6 +10,7 @@ use crate::coordinator::group::settings::{GroupOverrides, GroupSettings, TopicIn
 use crate::coordinator::{Home, Shell, Unavailable};
 use crate::partition::Partition;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -50,10 +51,10 @@ impl Groups {
         Ok(groups)
     }
 
-    /// Topics were deleted: what was committed for them goes too. Of shards that cannot be had it goes when they can.
-    pub async fn topics_deleted(&self, names: &[Arc<str>]) {
+    /// Topics were deleted: what was committed for them goes too. In shards that cannot be had it goes when they are loaded.
+    pub async fn topics_deleted(&self, topics: &BTreeMap<Arc<str>, Uuid>) {
         for index in 0..self.topic().map_or(0, |topic| topic.partitions) {
-            if let Err(error) = self.shell.call(index, Request::TopicsDeleted(names.to_vec())).await {
+            if let Err(error) = self.shell.call(index, Request::TopicsDeleted(topics.clone())).await {
                 tracing::warn!(partition = index, %error, "offsets of deleted topics are left");
             }
         }
@@ -62,8 +63,10 @@ impl Groups {
     /// Reads everything, so that the first members find it there. Waits for the disk.
     pub fn load(&self) {
         for index in 0..self.topic().map_or(0, |topic| topic.partitions) {
-            if let Err(error) = self.shell.load(index) {
-                tracing::warn!(partition = index, %error, "the coordinator of some groups is not loaded");
+            match self.shell.load(index) {
+                Ok(()) | Err(Unavailable::Loading) => {}
+                Err(Unavailable::Stopping) => return,
+                Err(error) => tracing::warn!(partition = index, %error, "the coordinator of some groups is not loaded"),
             }
         }
     }

@@ -4,8 +4,9 @@ mod groups;
 mod partitions;
 mod producer_ids;
 
+pub use crate::log::waiting;
 pub use groups::Groups;
-pub use partitions::{Partitions, Served, Use, waiting};
+pub use partitions::{Partitions, Served, Use};
 pub use producer_ids::{ProducerIdError, ProducerIds};
 
 use crate::catalog::{

@@ -6,7 +6,7 @@ use super::topic_settings;
 use crate::catalog::{Catalog, Topic};
 use crate::config::{BrokerConfig, TopicConfig};
 use crate::log::disk::{Disk, DiskLog, DiskThreads, LogName};
-use crate::log::{Flush, LogConfig, LogError, StateFile};
+use crate::log::{Flush, LogConfig, LogError, StateFile, waiting};
 use crate::partition::{OpenError, Partition};
 use crate::time::{self, Millis};
 use parking_lot::RwLock;
@@ -244,16 +244,6 @@ impl Partitions {
             _ => None,
         };
         slots.into_iter().filter_map(open).collect()
-    }
-}
-
-/// Runs something that waits for the disk. Other tasks of the runtime go on.
-pub fn waiting<T>(f: impl FnOnce() -> T) -> T {
-    match tokio::runtime::Handle::try_current() {
-        Ok(handle) if handle.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread => {
-            tokio::task::block_in_place(f)
-        }
-        _ => f(),
     }
 }
 

@@ -32,7 +32,8 @@ pub struct Ticket(pub u64);
 /// What a step of a shard comes to.
 #[derive(Debug)]
 pub struct Effects<R, A> {
-    /// Records to append, in this order, atomically: all of a step or none. They are applied already.
+    /// Records to append, in this order. They are applied already. Up to [`ATOMIC_BYTES`] all of a step are there after a
+    /// crash or none.
     pub records: Vec<R>,
     /// Replies, this step's own and those to requests that were parked.
     pub replies: Vec<(Ticket, A)>,
@@ -82,7 +83,7 @@ pub trait Shard: Send + 'static {
     /// When [`Shard::on_deadline`] has something to do next, on the monotonic clock.
     fn next_deadline(&self) -> Option<Millis>;
 
-    /// Does what is due.
+    /// Does one thing that is due.
     fn on_deadline(&mut self, now: Now, out: &mut Effects<Self::Record, Self::Reply>);
 
     /// A record as Kafka stores it: key and value.
@@ -94,6 +95,20 @@ pub trait Shard: Send + 'static {
     /// Reads a record; `None` where it is of a kind that this broker does not know and may skip, as Kafka does.
     ///
     /// # Errors
-    /// What is wrong with it, for the log.
-    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self::Record>, String>;
+    /// What is wrong with it.
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self::Record>, Unreadable>;
 }
+
+/// Why a record cannot be applied. The texts are for the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// A newer broker wrote it. What it says is not known here, and to go on without it would bring back what it replaced.
+    #[error("{0}")]
+    Newer(String),
+    /// Nobody wrote it who knows the format. It is skipped.
+    #[error("{0}")]
+    Foreign(String),
+}
+
+/// Bytes of records that one step may emit and have appended as one batch.
+pub const ATOMIC_BYTES: usize = 16 << 20;

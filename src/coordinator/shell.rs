@@ -1,15 +1,15 @@
 //! The shell around the shards of one internal topic: it loads them, ships their records, holds their replies back, and
 //! keeps time for them.
 //!
-//! Everything that a step emits is one batch, appended through the same code as a client's produce. A reply, also one
+//! What a step emits is one batch, appended through the same code as a client's produce. A reply, also one
 //! that nothing was written for, leaves when all that its shard had appended by then is durable. When the log fails, or is
 //! in doubt, the shard is dropped with everybody who waits in it, and loaded again from what is durable at the next
 //! request. Steps run under the shard's lock and never wait; only loading waits for the disk, outside of it.
 
-use super::{Effects, Now, Shard, Ticket};
-use crate::log::{Offset, Progress, Slice, Wait};
+use super::{ATOMIC_BYTES, Effects, Now, Shard, Ticket, Unreadable};
+use crate::log::{Offset, Progress, Slice, Wait, waiting};
 use crate::partition::{Acks, Fetch, Isolation, Partition};
-use crate::time::{self, Millis};
+use crate::time::{self, Millis, OncePerSecond};
 use crate::wire::batch::BatchHeader;
 use crate::wire::build;
 use crate::wire::entries::{self, Contents};
@@ -25,8 +25,14 @@ use tokio::sync::{Notify, oneshot};
 const LOAD_BYTES: usize = 4 << 20;
 /// What a compressed batch may become, bytes.
 const LOAD_INFLATED: usize = 64 << 20;
-/// Timers are looked at so often even if nobody says that one is due.
-const LONGEST_SLEEP_MS: Millis = 60_000;
+/// Timers are looked at so often even if nobody says that one is due: who waits in a shard whose log has failed, and that
+/// nobody asks, is sent away then.
+const LONGEST_SLEEP_MS: Millis = 5_000;
+
+/// What a record takes in a batch beside its key and value, at most.
+const RECORD_BYTES: usize = 32;
+
+static FAILURES: OncePerSecond = OncePerSecond::new();
 
 /// Why a shard gives no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +40,9 @@ pub enum Unavailable {
     /// It is being read.
     #[error("the coordinator is loading")]
     Loading,
+    /// So much waits for its log that nothing more is taken.
+    #[error("the coordinator's log does not keep up")]
+    Congested,
     /// It was dropped, or cannot be loaded, for a failure of its log; what became of the request is not known.
     #[error("the coordinator is gone")]
     Gone,
@@ -68,8 +77,8 @@ pub struct Shell<S: Shard> {
 struct Slot<S: Shard>(Mutex<State<S>>);
 
 enum State<S: Shard> {
-    /// Not loaded yet, or dropped.
-    Out,
+    /// Not loaded yet, or dropped; to be loaded when the log is published up to here.
+    Out(Offset),
     Loading,
     Active(Box<Active<S>>),
     Stopped,
@@ -89,7 +98,13 @@ struct Active<S: Shard> {
 impl<S: Shard> Shell<S> {
     /// Shards that live there; none is loaded.
     pub fn new(home: Box<dyn Home<S>>) -> Self {
-        Shell { home, slots: RwLock::default(), stopped: AtomicBool::new(false), sleeps_until: AtomicI64::new(Millis::MAX), earlier: Notify::new() }
+        Shell {
+            home,
+            slots: RwLock::default(),
+            stopped: AtomicBool::new(false),
+            sleeps_until: AtomicI64::new(Millis::MAX),
+            earlier: Notify::new(),
+        }
     }
 
     /// Asks a shard, loads it first if it is not there. Resolves when the shard has answered and the answer is durable.
@@ -132,7 +147,8 @@ impl<S: Shard> Shell<S> {
         let next = slots.iter().filter_map(|slot| {
             let mut state = slot.0.lock();
             let active = slot.usable(&mut state)?;
-            if active.shard.next_deadline().is_some_and(|at| at <= now.monotonic) {
+            // Each is a step of its own: a thousand groups whose members went away together are not one batch.
+            while !active.broken && active.shard.next_deadline().is_some_and(|at| at <= now.monotonic) {
                 active.step(now, |shard, out| shard.on_deadline(now, out));
             }
             active.shard.next_deadline()
@@ -149,22 +165,12 @@ impl<S: Shard> Shell<S> {
         }
     }
 
-    /// Looks at a shard that is loaded.
-    pub fn peek<T>(&self, index: i32, f: impl FnOnce(&S) -> T) -> Option<T> {
-        let slot = self.slots.read().get(&index)?.clone();
-        let state = slot.0.lock();
-        match &*state {
-            State::Active(active) => Some(f(&active.shard)),
-            _ => None,
-        }
-    }
-
     fn slot(&self, index: i32) -> Arc<Slot<S>> {
         if let Some(slot) = self.slots.read().get(&index) {
             return slot.clone();
         }
         let mut slots = self.slots.write();
-        let state = if self.stopped.load(Ordering::SeqCst) { State::Stopped } else { State::Out };
+        let state = if self.stopped.load(Ordering::SeqCst) { State::Stopped } else { State::Out(0) };
         slots.entry(index).or_insert_with(|| Arc::new(Slot(Mutex::new(state)))).clone()
     }
 
@@ -178,6 +184,9 @@ impl<S: Shard> Shell<S> {
         self.ensure_active(index, slot)?;
         let mut state = slot.0.lock();
         let Some(active) = slot.usable(&mut state) else { return Err(slot.gone_as(&state)) };
+        if active.partition.is_congested() {
+            return Err(Unavailable::Congested);
+        }
         let now = self.home.now();
         let (sender, receiver) = oneshot::channel();
         let ticket = Ticket(active.next_ticket);
@@ -191,7 +200,7 @@ impl<S: Shard> Shell<S> {
     }
 
     fn ensure_active(&self, index: i32, slot: &Slot<S>) -> Result<(), Unavailable> {
-        {
+        let least_end = {
             let mut state = slot.0.lock();
             if slot.usable(&mut state).is_some() {
                 return Ok(());
@@ -199,20 +208,29 @@ impl<S: Shard> Shell<S> {
             match *state {
                 State::Stopped => return Err(Unavailable::Stopping),
                 State::Loading => return Err(Unavailable::Loading),
-                State::Out | State::Active(_) => *state = State::Loading,
+                State::Active(_) => return Ok(()),
+                State::Out(least_end) => {
+                    *state = State::Loading;
+                    least_end
+                }
             }
-        }
-        let loaded = self.read(index);
+        };
+        let loaded = waiting(|| self.read(index, least_end));
         let mut state = slot.0.lock();
         match (&*state, loaded) {
-            (State::Loading, Ok(active)) => {
+            (State::Loading, Ok(mut active)) => {
+                // Only now: it may append, which nobody may any more after a stop.
+                let now = self.home.now();
+                active.step(now, |shard, out| shard.loaded(now, out));
                 *state = State::Active(Box::new(active));
                 self.earlier.notify_one();
                 Ok(())
             }
             (State::Loading, Err(error)) => {
-                tracing::error!(partition = index, error, "a coordinator cannot be loaded");
-                *state = State::Out;
+                if FAILURES.lets_through(time::monotonic()) {
+                    tracing::error!(partition = index, error, "a coordinator cannot be loaded");
+                }
+                *state = State::Out(least_end);
                 Err(Unavailable::Gone)
             }
             _ => Err(Unavailable::Stopping),
@@ -220,12 +238,18 @@ impl<S: Shard> Shell<S> {
     }
 
     /// Reads a partition from its start to its end into a new shard.
-    fn read(&self, index: i32) -> Result<Active<S>, String> {
+    fn read(&self, index: i32, least_end: Offset) -> Result<Active<S>, String> {
         let partition = self.home.partition(index).ok_or("the partition is not to be had")?;
         let mut shard = self.home.empty();
         let end = partition.high_watermark();
+        if end < least_end {
+            return Err(format!("the log is published up to {end} yet, and {least_end} was appended"));
+        }
         let mut from = partition.log_start();
         while from < end {
+            if self.stopped.load(Ordering::SeqCst) {
+                return Err("the broker stops".into());
+            }
             let fetch = Fetch {
                 from,
                 max_bytes: LOAD_BYTES,
@@ -243,19 +267,21 @@ impl<S: Shard> Shell<S> {
                 return Err(format!("nothing to read at offset {from}, before the end at {end}"));
             }
         }
-        let now = self.home.now();
-        let mut active = Active { shard, partition, end, next_ticket: 0, broken: false, waiting: HashMap::new() };
-        active.step(now, |shard, out| shard.loaded(now, out));
-        Ok(active)
+        Ok(Active { shard, partition, end, next_ticket: 0, broken: false, waiting: HashMap::new() })
     }
 }
 
 impl<S: Shard> Slot<S> {
     /// The shard, unless there is none or its log has failed: then it is dropped, and everybody in it told.
     fn usable<'a>(&self, state: &'a mut State<S>) -> Option<&'a mut Active<S>> {
-        if matches!(state, State::Active(active) if active.broken || active.partition.log().progress().has_failed()) {
-            tracing::warn!("the log of a coordinator failed; it will be loaded again");
-            *state = State::Out;
+        if let State::Active(active) = state {
+            if active.partition.log().progress().has_failed() {
+                tracing::warn!("the log of a coordinator failed; it will be loaded again");
+                // What the log had not published is not there when it is opened again.
+                *state = State::Out(0);
+            } else if active.broken {
+                *state = State::Out(active.end);
+            }
         }
         match state {
             State::Active(active) => Some(active),
@@ -273,7 +299,7 @@ impl<S: Shard> Slot<S> {
         match state {
             State::Stopped => Unavailable::Stopping,
             State::Loading => Unavailable::Loading,
-            State::Out | State::Active(_) => Unavailable::Gone,
+            State::Out(_) | State::Active(_) => Unavailable::Gone,
         }
     }
 }
@@ -297,19 +323,34 @@ impl<S: Shard> Active<S> {
     }
 
     fn append(&mut self, records: &[S::Record], wall: Millis) {
-        let encoded: Result<Vec<(Bytes, Option<Bytes>)>, String> = records.iter().map(S::encode).collect();
-        match encoded {
-            Ok(records) => {
-                let (header, payload) = build::parts(&records, wall);
-                let appending = self.partition.append(header, payload, Acks::All, wall);
-                self.end = self.end.max(appending.published_at());
-            }
-            // A fault of the shard's. What it has applied must not be told.
-            Err(error) => {
-                tracing::error!(error, "a coordinator's record cannot be stored");
-                self.broken = true;
+        let (mut batch, mut bytes) = (Vec::new(), 0_usize);
+        for record in records {
+            match S::encode(record) {
+                Ok((key, value)) => {
+                    let size = RECORD_BYTES + key.len() + value.as_ref().map_or(0, Bytes::len);
+                    if bytes.saturating_add(size) > ATOMIC_BYTES && !batch.is_empty() {
+                        self.append_batch(&batch, wall);
+                        batch.clear();
+                        bytes = 0;
+                    }
+                    bytes = bytes.saturating_add(size);
+                    batch.push((key, value));
+                }
+                // A fault of the shard's. What it has applied must not be told.
+                Err(error) => {
+                    tracing::error!(error, "a coordinator's record cannot be stored");
+                    self.broken = true;
+                    return;
+                }
             }
         }
+        self.append_batch(&batch, wall);
+    }
+
+    fn append_batch(&mut self, records: &[(Bytes, Option<Bytes>)], wall: Millis) {
+        let (header, payload) = build::parts(records, wall);
+        let appending = self.partition.append(header, payload, Acks::All, wall);
+        self.end = self.end.max(appending.published_at());
     }
 }
 
@@ -338,17 +379,42 @@ fn apply_slice<S: Shard>(shard: &mut S, bytes: Bytes, from: Offset) -> Result<Of
     Ok(end)
 }
 
+/// Applies the records of a batch. What others wrote here, and nobody can read, must not keep the groups from being served;
+/// what a newer broker wrote must.
 fn apply_batch<S: Shard>(shard: &mut S, header: &BatchHeader, payload: &Bytes) -> Result<(), String> {
-    let Contents::Records(records) = entries::read(header, payload, LOAD_INFLATED).map_err(|e| e.to_string())? else {
+    let skipped = |error: String| {
+        if FAILURES.lets_through(time::monotonic()) {
+            tracing::warn!(offset = header.base_offset, error, "a coordinator skips what it cannot read");
+        }
+    };
+    if header.is_control() {
         return Ok(());
+    }
+    if header.is_transactional() {
+        skipped("there are no transactions yet".into());
+        return Ok(());
+    }
+    let records = match entries::read(header, payload, LOAD_INFLATED) {
+        Ok(Contents::Records(records)) => records,
+        Ok(Contents::Control(_)) => return Ok(()),
+        Err(error) => {
+            skipped(error.to_string());
+            return Ok(());
+        }
     };
     for entry in records {
-        let entry = entry.map_err(|error| error.to_string())?;
-        // What others wrote here must not keep the groups from being served.
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                skipped(error.to_string());
+                return Ok(());
+            }
+        };
         match entry.key.as_ref().map(|key| S::decode(key, entry.value.as_deref())) {
             Some(Ok(Some(record))) => shard.apply(record),
             Some(Ok(None)) | None => {}
-            Some(Err(error)) => tracing::warn!(offset = entry.offset, error, "a coordinator skips a record"),
+            Some(Err(Unreadable::Foreign(error))) => skipped(error),
+            Some(Err(Unreadable::Newer(error))) => return Err(format!("offset {}: {error}", entry.offset)),
         }
     }
     Ok(())

@@ -52,6 +52,16 @@ pub enum Wait {
     Never,
 }
 
+/// Runs something that waits for the disk. Other tasks of the runtime go on.
+pub fn waiting<T>(f: impl FnOnce() -> T) -> T {
+    match tokio::runtime::Handle::try_current() {
+        Ok(handle) if handle.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread => {
+            tokio::task::block_in_place(f)
+        }
+        _ => f(),
+    }
+}
+
 /// When the log syncs, and what that means for readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flush {

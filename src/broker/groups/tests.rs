@@ -26,19 +26,19 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 fn open(files: impl Files + 'static) -> Arc<Broker> {
     let config = BrokerConfig::from_pairs([("log.dirs", "/data"), ("offsets.topic.num.partitions", "1")]).unwrap();
     let broker = Broker::open(Arc::new(files), config, 64).unwrap();
-    broker.create_on_first_use(&[CONSUMER_OFFSETS.to_owned()]).unwrap().remove(0).unwrap();
+    for topic in [CONSUMER_OFFSETS, "t"] {
+        broker.create_on_first_use(&[topic.to_owned()]).unwrap().remove(0).unwrap();
+    }
     broker
 }
 
 fn commit(group_id: &str, topic: &str, offset: i64) -> Request {
-    let partition = CommitOffset {
-        topic: topic.into(),
-        topic_id: Uuid::nil(),
-        partition: 0,
-        offset,
-        leader_epoch: -1,
-        metadata: None,
-    };
+    commit_of(Uuid::nil(), group_id, topic, offset)
+}
+
+fn commit_of(topic_id: Uuid, group_id: &str, topic: &str, offset: i64) -> Request {
+    let partition =
+        CommitOffset { topic: topic.into(), topic_id, partition: 0, offset, leader_epoch: -1, metadata: None };
     Request::CommitOffsets(CommitOffsets {
         version: 9,
         group_id: group_id.into(),
@@ -179,9 +179,11 @@ async fn a_stop_sends_away_who_waits_for_others() {
 async fn offsets_of_deleted_topics_go_and_so_do_all_with_their_own_topic() {
     let broker = open(MemoryFiles::new());
     for topic in ["kept", "gone"] {
+        broker.create_on_first_use(&[topic.to_owned()]).unwrap().remove(0).unwrap();
         assert!(accepted(soon(broker.groups().ask("g", commit("g", topic, 5))).await));
     }
-    soon(broker.groups().topics_deleted(&["gone".into(), "other".into()])).await;
+    soon(broker.groups().topics_deleted(&[("gone".into(), Uuid::from_u128(9)), ("other".into(), Uuid::nil())].into()))
+        .await;
     assert_eq!(committed(&broker, "g").await, [("kept".to_owned(), 5)]);
 
     let own = broker.groups().topic().unwrap();
@@ -195,13 +197,30 @@ async fn offsets_of_deleted_topics_go_and_so_do_all_with_their_own_topic() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offsets_of_a_topic_that_went_unseen_go_when_they_are_loaded() {
+    let files = MemoryFiles::new();
+    let broker = open(files.clone());
+    let id = broker.catalog().image().topic("t").unwrap().id;
+    assert!(accepted(soon(broker.groups().ask("g", commit_of(id, "g", "t", 5))).await));
+    assert!(accepted(soon(broker.groups().ask("g", commit("g", CONSUMER_OFFSETS, 6))).await));
+    let (deleted, _) = broker.catalog().update(|draft| draft.delete_topic(id)).unwrap();
+    deleted.unwrap();
+    drop(broker);
+    let broker = open(files.after_crash(LOSE_ALL));
+    // By now there is another topic of its name.
+    assert_ne!(broker.catalog().image().topic("t").unwrap().id, id);
+    assert_eq!(committed(&broker, "g").await, [(CONSUMER_OFFSETS.to_owned(), 6)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn looking_at_groups_makes_no_folders() {
     let files = MemoryFiles::new();
     let broker = open(files.clone());
     broker.groups().load();
     assert_eq!(soon(broker.groups().list()).await, Ok(Vec::new()));
     assert_eq!(committed(&broker, "g").await, []);
-    let folders = || files.contents().into_keys().filter(|path| path.to_string_lossy().contains(CONSUMER_OFFSETS)).count();
+    let folders =
+        || files.contents().into_keys().filter(|path| path.to_string_lossy().contains(CONSUMER_OFFSETS)).count();
     assert_eq!(folders(), 0);
     assert!(accepted(soon(broker.groups().ask("g", commit("g", "t", 1))).await));
     assert!(folders() > 0);
@@ -223,6 +242,8 @@ async fn timers_go_off_though_nobody_asks() {
     }
     soon(broker.groups().ask("g", request.clone())).await.unwrap();
     let second = soon(broker.groups().ask("g", request)).await;
-    assert!(matches!(second, Ok(Reply::JoinGroup(response)) if response.error_code == 0 && response.generation_id == 2));
+    assert!(
+        matches!(second, Ok(Reply::JoinGroup(response)) if response.error_code == 0 && response.generation_id == 2)
+    );
     running.abort();
 }

@@ -16,14 +16,14 @@ pub mod request;
 mod script;
 pub mod settings;
 
-use super::{Effects, Now, Shard, Ticket, Timers};
+use super::{Effects, Now, Shard, Ticket, Timers, Unreadable};
 use crate::time::Millis;
 use crate::wire::errors::ErrorCode;
 use bytes::Bytes;
 use classic::{ClassicGroup, ClassicTimer};
 use consumer::{ConsumerGroup, ConsumerTimer};
 use offsets::Offsets;
-use records::{Decoded, Record};
+use records::{Decoded, Record, RecordError};
 use request::{Reply, Request};
 use settings::{GroupSettings, World};
 use std::collections::BTreeMap;
@@ -234,7 +234,10 @@ impl Shard for GroupShard {
                 out.reply(ticket, Reply::DescribeConsumerGroup(described));
             }
             Request::TopicsDeleted(topics) => {
-                self.delete_offsets_of_topics(&topics, out);
+                self.delete_offsets_where(
+                    |name, id| topics.get(name).is_some_and(|gone| id.is_nil() || id == *gone),
+                    out,
+                );
                 out.reply(ticket, Reply::TopicsDeleted);
             }
         }
@@ -256,6 +259,7 @@ impl Shard for GroupShard {
                 Group::Consumer(group) => group.loaded(cx),
             });
         }
+        self.delete_offsets_of_lost_topics(out);
         self.set_cleanup(now);
     }
 
@@ -267,17 +271,18 @@ impl Shard for GroupShard {
         record.encode().map_err(|error| error.to_string())
     }
 
-    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Record>, String> {
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Record>, Unreadable> {
         match Record::decode(key, value) {
             Ok(Decoded::Known(record)) => Ok(Some(record)),
             // Of share and streams groups, which there are none of here.
             Ok(Decoded::Unknown(_)) => Ok(None),
-            Err(error) => Err(error.to_string()),
+            Err(error @ RecordError::Version { .. }) => Err(Unreadable::Newer(error.to_string())),
+            Err(error) => Err(Unreadable::Foreign(error.to_string())),
         }
     }
 
     fn on_deadline(&mut self, now: Now, out: &mut Out) {
-        while let Some(timer) = self.timers.pop_due(now.monotonic) {
+        if let Some(timer) = self.timers.pop_due(now.monotonic) {
             self.on_timer(now, timer, out);
         }
     }

@@ -109,9 +109,9 @@ impl Offsets {
         self.groups.get(group_id)?.get(topic, partition)
     }
 
-    /// Those of a group that are to go.
+    /// Those of a group that are to go, the last first: so that the others need not move up for each.
     fn select(&self, group_id: &str, which: impl Fn(&str, &Committed) -> bool) -> Vec<OffsetCommitKey> {
-        let entries = self.groups.get(group_id).into_iter().flat_map(|group| &group.0);
+        let entries = self.groups.get(group_id).into_iter().flat_map(|group| group.0.iter().rev());
         let chosen = entries.filter(|(topic, _, committed)| which(topic, committed));
         chosen.map(|(topic, partition, _)| key(group_id, topic, *partition)).collect()
     }
@@ -159,9 +159,13 @@ impl GroupShard {
             let length = it.metadata.as_ref().map_or(0, |text| text.encode_utf16().count());
             length > self.settings.offset_metadata_max_bytes
         };
-        let codes = commit.partitions.iter().map(|it| match too_large(it) {
-            true => ErrorCode::OffsetMetadataTooLarge,
-            false => ErrorCode::None,
+        let topics = self.world.topics();
+        // It was there when the request was taken apart; an offset must not be left behind for a later one of its name.
+        let is_gone = |id: Uuid| !id.is_nil() && topics.by_id(id).is_none();
+        let codes = commit.partitions.iter().map(|it| match () {
+            () if too_large(it) => ErrorCode::OffsetMetadataTooLarge,
+            () if is_gone(it.topic_id) => ErrorCode::UnknownTopicOrPartition,
+            () => ErrorCode::None,
         });
         let codes: Vec<ErrorCode> = codes.collect();
         let accepted = || commit.partitions.iter().zip(&codes).filter(|(_, code)| code.is_none()).map(|(it, _)| it);
@@ -243,12 +247,20 @@ impl GroupShard {
         Ok(codes)
     }
 
-    /// A topic of the same name that comes later is another one.
-    pub(super) fn delete_offsets_of_topics(&mut self, topics: &[Arc<str>], out: &mut Out) {
-        let gone = |topic: &str, _: &Committed| topics.iter().any(|deleted| deleted.as_ref() == topic);
+    /// Removes what was committed for topics that are gone: one of the same name that comes later is another one. An id of
+    /// nil is not known.
+    pub(super) fn delete_offsets_where(&mut self, is_gone: impl Fn(&str, Uuid) -> bool, out: &mut Out) {
+        let gone = |topic: &str, committed: &Committed| is_gone(topic, committed.topic_id);
         let groups = self.offsets.groups.keys();
         let keys: Vec<OffsetCommitKey> = groups.flat_map(|group_id| self.offsets.select(group_id, gone)).collect();
         keys.into_iter().for_each(|key| self.emit_offset(key, None, out));
+    }
+
+    /// As [`GroupShard::delete_offsets_where`], for whatever was deleted while this shard was not loaded.
+    pub(super) fn delete_offsets_of_lost_topics(&mut self, out: &mut Out) {
+        let topics = self.world.topics();
+        let is_current = |name: &str, id: Uuid| topics.by_name(name).is_some_and(|it| id.is_nil() || it.id == id);
+        self.delete_offsets_where(|name, id| !is_current(name, id), out);
     }
 
     pub(super) fn delete_all_offsets(&mut self, group_id: &str, out: &mut Out) {

@@ -13,6 +13,7 @@ use kafka_protocol::messages::{
     ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, HeartbeatRequest, JoinGroupRequest,
     JoinGroupResponse, SyncGroupRequest, SyncGroupResponse,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -88,8 +89,8 @@ pub enum Request {
     },
     /// ConsumerGroupDescribe, one of them.
     DescribeConsumerGroup(String),
-    /// Topics were deleted: their offsets go.
-    TopicsDeleted(Vec<Arc<str>>),
+    /// Topics were deleted, by name and id: their offsets go.
+    TopicsDeleted(BTreeMap<Arc<str>, Uuid>),
 }
 
 /// What is answered; each variant answers the request of its name.

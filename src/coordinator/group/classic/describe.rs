@@ -83,9 +83,9 @@ impl ClassicGroup {
     /// Forgets the group for good.
     pub fn delete(&mut self, cx: &mut Cx<'_>) {
         self.retire(cx, ErrorCode::CoordinatorNotAvailable);
-        if self.stored.take().is_some() {
-            cx.out.records.push(Record::GroupMetadata { group_id: cx.group_id.to_string(), value: None });
-        }
+        // Also for one that nothing is stored of: its offsets alone bring it back in a replay.
+        self.stored = None;
+        cx.out.records.push(Record::GroupMetadata { group_id: cx.group_id.to_string(), value: None });
     }
 
     pub fn list(&self, group_id: &str) -> ListedGroup {

@@ -235,6 +235,5 @@ fn heartbeat_interval_ms(cx: &Cx<'_>) -> i32 {
     own.unwrap_or(cx.settings.consumer.heartbeat_interval_ms)
 }
 
-
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,10 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub(super) async fn handle(ctx: Arc<Ctx>, request: JoinGroupRequest) -> JoinGroupResponse {
-    let response = join(&ctx, request).await.with_throttle_time_ms(throttle(&ctx));
+    let mut response = join(&ctx, request).await.with_throttle_time_ms(throttle(&ctx));
+    if response.error_code != 0 {
+        response.protocol_name = None;
+    }
     match &response.protocol_name {
         None if ctx.version < 7 => response.with_protocol_name(Some(StrBytes::default())),
         _ => response,

@@ -1,7 +1,7 @@
 //! Requests of members, handed to their group, whatever kind it is.
 
 use super::classic::{self, ClassicGroup};
-use super::consumer::{self, ConsumerGroup, Refused};
+use super::consumer::{self, ConsumerGroup, Fresh, Refused};
 use super::records::{GroupMetadataValue, Record};
 use super::request::{Caller, Reply};
 use super::{Group, GroupShard, Out, check_group_id};
@@ -34,8 +34,11 @@ impl GroupShard {
                 .with_member_id(request.member_id);
             return out.reply(ticket, Reply::JoinGroup(refused));
         }
-        let created = !self.groups.contains_key(group_id.as_str());
-        if created {
+        let known = self.groups.contains_key(group_id.as_str());
+        if matches!(self.groups.get(group_id.as_str()), Some(Group::Consumer(group)) if group.is_empty()) {
+            self.remove_group(now, &group_id, out);
+        }
+        if !self.groups.contains_key(group_id.as_str()) {
             self.groups.insert(group_id.as_str().into(), Group::Classic(ClassicGroup::new(now)));
         }
         self.with_group(now, &group_id, out, |group, cx| match group {
@@ -43,7 +46,7 @@ impl GroupShard {
             Group::Consumer(group) => group.classic_join(cx, ticket, caller, request, fresh_id),
         });
         // Of a join that was refused nothing stays.
-        if created && matches!(self.groups.get(group_id.as_str()), Some(Group::Classic(group)) if group.is_vacant()) {
+        if !known && matches!(self.groups.get(group_id.as_str()), Some(Group::Classic(group)) if group.is_vacant()) {
             self.groups.remove(group_id.as_str());
         }
         self.settle(now, &group_id, out);
@@ -57,7 +60,11 @@ impl GroupShard {
             return Err(ErrorCode::InvalidSessionTimeout);
         }
         // A group that is not there has no members: a member id from before means that it was forgotten.
-        if !request.member_id.is_empty() && !self.groups.contains_key(request.group_id.as_str()) {
+        let has_members = match self.groups.get(request.group_id.as_str()) {
+            Some(Group::Consumer(group)) => !group.is_empty(),
+            group => group.is_some(),
+        };
+        if !request.member_id.is_empty() && !has_members {
             return Err(ErrorCode::UnknownMemberId);
         }
         Ok(())
@@ -154,18 +161,18 @@ impl GroupShard {
             return left.ok_or_else(not_found)?;
         }
         let member_id = match request.member_id.as_str() {
-            "" => kafka_uuid(fresh_id),
+            "" => consumer::kafka_uuid(fresh_id),
             member_id => member_id.to_owned(),
         };
         let fresh = self.fresh_consumer_group(&request)?;
         match (&fresh, self.groups.get(group_id.as_str())) {
-            (Some(group), _) | (None, Some(Group::Consumer(group))) => {
+            (Some(Fresh { group, .. }), _) | (None, Some(Group::Consumer(group))) => {
                 group.check_heartbeat(&group_id, &settings, &request, &member_id)?;
             }
             (None, _) => return Err(not_a_consumer_group(&group_id)),
         }
-        if let Some(group) = fresh {
-            self.become_consumer_group(now, &group_id, group, out);
+        if let Some(fresh) = fresh {
+            self.become_consumer_group(now, &group_id, fresh, out);
         }
         let answer = self.with_group(now, &group_id, out, |group, cx| match group {
             Group::Consumer(group) => Ok(group.heartbeat(cx, caller, &request, &member_id)),
@@ -175,16 +182,19 @@ impl GroupShard {
     }
 
     /// The group that a heartbeat comes to where there is none yet, or one that has to become it; `None` where there is.
-    fn fresh_consumer_group(&self, request: &ConsumerGroupHeartbeatRequest) -> Result<Option<ConsumerGroup>, Refused> {
+    fn fresh_consumer_group(&self, request: &ConsumerGroupHeartbeatRequest) -> Result<Option<Fresh>, Refused> {
         let joins = request.member_epoch == 0;
         let group_id = request.group_id.as_str();
         match self.groups.get(group_id) {
             Some(Group::Consumer(_)) => Ok(None),
             Some(Group::Classic(group)) if joins && group.state() == classic::State::Empty => {
-                Ok(Some(ConsumerGroup::default()))
+                Ok(Some(Fresh::default()))
+            }
+            Some(Group::Classic(group)) if joins => {
+                consumer::upgrade(group_id, group, &self.settings, &*self.world.topics()).map(Some)
             }
             Some(Group::Classic(_)) => Err(not_a_consumer_group(group_id)),
-            None if joins => Ok(Some(ConsumerGroup::default())),
+            None if joins => Ok(Some(Fresh::default())),
             None => {
                 let message = format!("Consumer group {group_id} not found.");
                 Err(Refused::new(ErrorCode::GroupIdNotFound, message))
@@ -192,14 +202,22 @@ impl GroupShard {
         }
     }
 
-    /// Puts a consumer group in the place of none, or of an empty classic group, whose offsets stay.
-    fn become_consumer_group(&mut self, now: Now, group_id: &str, group: ConsumerGroup, out: &mut Out) {
+    /// Puts a consumer group in the place of none, or of a classic group, whose offsets stay.
+    fn become_consumer_group(&mut self, now: Now, group_id: &str, fresh: Fresh, out: &mut Out) {
         self.with_group(now, group_id, out, |old, cx| {
             if let Group::Classic(old) = old {
+                // Who waits there joins again and finds the consumer group.
+                old.retire(cx, ErrorCode::RebalanceInProgress);
                 old.delete(cx);
             }
         });
-        self.groups.insert(group_id.into(), Group::Consumer(group));
+        out.records.extend(fresh.records);
+        self.groups.insert(group_id.into(), Group::Consumer(fresh.group));
+        self.with_group(now, group_id, out, |group, cx| {
+            if let Group::Consumer(group) = group {
+                group.upgraded(cx);
+            }
+        });
     }
 
     pub(super) fn apply_classic(&mut self, group_id: &str, value: Option<GroupMetadataValue>) {
@@ -232,6 +250,10 @@ impl GroupShard {
             group.apply(&record);
             if group.is_deleted() {
                 self.groups.remove(group_id.as_str());
+                // Its offsets may be there still: then there is a group for them.
+                if self.offsets.count(group_id) > 0 {
+                    self.groups.insert(group_id.as_str().into(), Group::Classic(ClassicGroup::simple()));
+                }
             }
         } else if !is_tombstone(&record) {
             let mut group = ConsumerGroup::default();
@@ -265,15 +287,4 @@ fn is_tombstone(record: &Record) -> bool {
 
 fn not_a_consumer_group(group_id: &str) -> Refused {
     Refused::new(ErrorCode::GroupIdNotFound, format!("Group {group_id} is not a consumer group."))
-}
-
-/// A uuid as Kafka prints it: base64 for addresses, without padding.
-fn kafka_uuid(id: Uuid) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    // 128 bits are 21 digits of 6 bits and one of 2, filled up with zeros.
-    let digit = |at: u32| {
-        let bits = if at < 21 { id.as_u128() >> (122 - 6 * at) } else { id.as_u128() << 4 };
-        DIGITS.get((bits & 63) as usize).map_or('A', |digit| char::from(*digit))
-    };
-    (0..22).map(digit).collect()
 }

@@ -176,7 +176,7 @@ impl GroupShard {
     /// one that was deleted is forgotten.
     fn settle(&mut self, now: Now, group_id: &str, out: &mut Out) {
         let downgraded = self.with_group(now, group_id, out, |group, cx| match group {
-            Group::Consumer(consumer) if consumer.should_downgrade(cx) => Some(consumer.downgrade(cx)),
+            Group::Consumer(consumer) if consumer.should_downgrade(cx) => consumer.downgrade(cx),
             _ => None,
         });
         if let (Some(Some(classic)), Some(group)) = (downgraded, self.groups.get_mut(group_id)) {

@@ -5,12 +5,18 @@
 //! computed for that epoch (`target`), and the member is brought a step nearer to it (`reconcile`). Partitions are handed
 //! on only after their owner has said that it has given them up, or is gone.
 //!
+//! Members of the classic protocol may be in it too (`classic_members`), which is how a group changes over (`migrate`).
+//!
 //! Left out: assignors of the client (no Kafka has them), racks.
 
+mod breaks;
 mod checks;
+mod classic_members;
 mod describe;
+mod embedded;
 mod heartbeat;
 mod members;
+mod migrate;
 mod reconcile;
 mod regex;
 mod state;
@@ -19,17 +25,12 @@ mod target;
 
 pub use heartbeat::validate;
 pub use members::{Current, Member, MemberState, Partitions};
+pub use migrate::{Fresh, upgrade};
 pub use state::State;
 
-use super::classic::ClassicGroup;
 use super::records::{ConsumerGroupMemberMetadataValue, Record};
-use super::request::Caller;
 use super::{Cx, GroupTimer};
-use crate::coordinator::Ticket;
 use crate::wire::errors::ErrorCode;
-use kafka_protocol::messages::leave_group_request::MemberIdentity;
-use kafka_protocol::messages::leave_group_response::MemberResponse;
-use kafka_protocol::messages::{HeartbeatRequest, JoinGroupRequest, SyncGroupRequest};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -70,6 +71,8 @@ pub struct ConsumerGroup {
     topics_seen: Option<u64>,
     /// When regular expressions were last resolved.
     regexes_refreshed: Option<regex::Refreshed>,
+    /// The classic group that it would become is too large for the log; until another member goes.
+    is_too_large_for_classic: bool,
 }
 
 impl ConsumerGroup {
@@ -108,6 +111,7 @@ impl ConsumerGroup {
 
     /// Removes members with all that they have, and counts the group's epoch up.
     pub fn remove(&mut self, cx: &mut Cx<'_>, member_ids: &[Arc<str>]) {
+        self.is_too_large_for_classic = false;
         let mut regexes = Vec::new();
         for id in member_ids {
             regexes.extend(self.state.members.get(id).and_then(Member::regex).map(str::to_owned));
@@ -116,7 +120,8 @@ impl ConsumerGroup {
         for regex in regexes {
             self.forget_regex(cx, &regex);
         }
-        if !member_ids.is_empty() {
+        // A group that becomes classic in this step needs no new epoch.
+        if !member_ids.is_empty() && !self.should_downgrade(cx) {
             let topics = cx.world.topics();
             let seen = self.topics_seen;
             self.bump_epoch(cx, &*topics, true);
@@ -132,9 +137,7 @@ impl ConsumerGroup {
 
     /// Tombstones of a member. The order matters to Kafka.
     fn emit_removal(&mut self, cx: &mut Cx<'_>, id: &Arc<str>) {
-        for timer in [ConsumerTimer::Session, ConsumerTimer::Rebalance, ConsumerTimer::Join, ConsumerTimer::Sync] {
-            cx.cancel_timer(GroupTimer::Consumer(timer(id.clone())));
-        }
+        cancel_timers(cx, id);
         let (group_id, member_id) = (|| cx.group_id.to_string(), || id.to_string());
         let tombstones = [
             Record::ConsumerGroupCurrentMemberAssignment { group_id: group_id(), member_id: member_id(), value: None },
@@ -158,6 +161,13 @@ impl ConsumerGroup {
     /// Tombstones for everything it has stored.
     pub fn delete(&mut self, cx: &mut Cx<'_>) {
         cx.cancel_all_timers();
+        self.delete_records(cx);
+    }
+
+    /// Tombstones for everything it has stored, and its members' timers cancelled.
+    fn delete_records(&mut self, cx: &mut Cx<'_>) {
+        let ids: Vec<Arc<str>> = self.state.members.keys().cloned().collect();
+        ids.iter().for_each(|id| cancel_timers(cx, id));
         let group_id = || cx.group_id.to_string();
         let members: Vec<String> = self.state.members.keys().map(|id| id.to_string()).collect();
         let mut tombstones = Vec::new();
@@ -191,36 +201,23 @@ impl ConsumerGroup {
     pub fn is_deleted(&self) -> bool {
         self.state.is_deleted
     }
+}
 
-    pub fn classic_join(
-        &mut self,
-        _cx: &mut Cx<'_>,
-        _ticket: Ticket,
-        _caller: &Caller,
-        _request: JoinGroupRequest,
-        _fresh_id: Uuid,
-    ) {
+fn cancel_timers(cx: &mut Cx<'_>, id: &Arc<str>) {
+    for timer in [ConsumerTimer::Session, ConsumerTimer::Rebalance, ConsumerTimer::Join, ConsumerTimer::Sync] {
+        cx.cancel_timer(GroupTimer::Consumer(timer(id.clone())));
     }
+}
 
-    pub fn classic_sync(&mut self, _cx: &mut Cx<'_>, _ticket: Ticket, _caller: &Caller, _request: SyncGroupRequest) {}
-
-    pub fn classic_heartbeat(&mut self, _cx: &mut Cx<'_>, _request: &HeartbeatRequest) -> ErrorCode {
-        ErrorCode::UnknownMemberId
-    }
-
-    pub fn classic_leave(&mut self, _cx: &mut Cx<'_>, _members: &[MemberIdentity]) -> Vec<MemberResponse> {
-        Vec::new()
-    }
-
-    /// Whether only members of the classic protocol are left, and the group may become classic.
-    pub fn should_downgrade(&self, _cx: &Cx<'_>) -> bool {
-        false
-    }
-
-    /// Becomes a classic group, whose members rebalance.
-    pub fn downgrade(&mut self, cx: &mut Cx<'_>) -> ClassicGroup {
-        ClassicGroup::new(cx.now)
-    }
+/// A uuid as Kafka prints it: base64 for addresses, without padding.
+pub fn kafka_uuid(id: Uuid) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    // 128 bits are 21 digits of 6 bits and one of 2, filled up with zeros.
+    let digit = |at: u32| {
+        let bits = if at < 21 { id.as_u128() >> (122 - 6 * at) } else { id.as_u128() << 4 };
+        DIGITS.get((bits & 63) as usize).map_or('A', |digit| char::from(*digit))
+    };
+    (0..22).map(digit).collect()
 }
 
 /// The session timeout of the group's members, milliseconds.

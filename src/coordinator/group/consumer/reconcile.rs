@@ -3,6 +3,7 @@
 //! (Kafka's `CurrentAssignmentBuilder`.)
 
 use super::super::assign::Assignment;
+use super::breaks::{Break, broken};
 use super::members::{Current, MemberState, Partitions};
 use uuid::Uuid;
 
@@ -46,6 +47,9 @@ pub fn next(current: &Current, goal: &Goal<'_>) -> Current {
 
 /// Whether the member owns any of `partitions`, as far as it says; one that says nothing may own them all.
 fn owns_any(owned: Option<&Owned>, partitions: &Partitions) -> bool {
+    if broken(Break::Unrevoked) {
+        return false;
+    }
     let Some(owned) = owned else { return true };
     owned.iter().any(|(topic, owned)| {
         partitions.get(topic).is_some_and(|partitions| owned.iter().any(|partition| partitions.contains_key(partition)))
@@ -97,7 +101,7 @@ fn advance(current: &Current, epoch: i32, goal: &Goal<'_>) -> Current {
     for (topic, partitions) in goal.target.iter().filter(|(topic, _)| (goal.subscribes)(**topic)) {
         for partition in partitions {
             let has = assigned.get(topic).is_some_and(|partitions| partitions.contains_key(partition));
-            if !has && (goal.is_taken)(*topic, *partition) {
+            if !has && (goal.is_taken)(*topic, *partition) && !broken(Break::Unreleased) {
                 waits = true;
             } else if !has {
                 assigned.entry(*topic).or_default().insert(*partition, goal.epoch);

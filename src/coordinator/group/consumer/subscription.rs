@@ -3,8 +3,9 @@
 use super::super::Cx;
 use super::super::records::{ConsumerGroupMemberMetadataValue, ConsumerGroupMetadataValue, Record};
 use super::super::settings::{TopicInfo, Topics};
-use super::ConsumerGroup;
+use super::breaks::{Break, broken};
 use super::members::regex_of;
+use super::{ConsumerGroup, State};
 use twox_hash::XxHash3_64;
 
 /// The version of [`hash_of_topic`].
@@ -33,7 +34,8 @@ impl ConsumerGroup {
         let topics = cx.world.topics();
         let resolved_anew = self.refresh_regexes(cx, &*topics);
         let bump = self.state.epoch == 0 || changed || resolved_anew;
-        if bump || self.topics_seen != Some(topics.version()) {
+        let topics_changed = self.topics_seen != Some(topics.version()) && !broken(Break::Topics);
+        if bump || topics_changed {
             self.bump_epoch(cx, &*topics, bump);
         }
         changed
@@ -41,7 +43,7 @@ impl ConsumerGroup {
 
     /// Counts the group's epoch up, if `bump` says so or the topics are not those that its hash is of.
     pub fn bump_epoch(&mut self, cx: &mut Cx<'_>, topics: &dyn Topics, bump: bool) {
-        let metadata_hash = self.metadata_hash(topics);
+        let metadata_hash = metadata_hash(&self.state, topics);
         if bump || metadata_hash != self.state.metadata_hash {
             let value = ConsumerGroupMetadataValue { epoch: self.state.epoch.saturating_add(1), metadata_hash };
             let group_id = cx.group_id.to_string();
@@ -53,17 +55,17 @@ impl ConsumerGroup {
         }
         self.topics_seen = Some(topics.version());
     }
+}
 
-    /// A hash of the topics subscribed to that exist (KIP-1101); 0 where there are none.
-    fn metadata_hash(&self, topics: &dyn Topics) -> i64 {
-        let mut bytes = Vec::new();
-        for name in self.state.topics.keys() {
-            if let Some(topic) = topics.by_name(name) {
-                bytes.extend(hash_of_topic(&topic).to_le_bytes());
-            }
+/// A hash of the topics subscribed to that exist (KIP-1101); 0 where there are none.
+pub fn metadata_hash(state: &State, topics: &dyn Topics) -> i64 {
+    let mut bytes = Vec::new();
+    for name in state.topics.keys() {
+        if let Some(topic) = topics.by_name(name) {
+            bytes.extend(hash_of_topic(&topic).to_le_bytes());
         }
-        if bytes.is_empty() { 0 } else { XxHash3_64::oneshot(&bytes).cast_signed() }
     }
+    if bytes.is_empty() { 0 } else { XxHash3_64::oneshot(&bytes).cast_signed() }
 }
 
 /// Kafka's hash of a topic (`Utils.computeTopicHash`), whose partitions are in no rack: XXH3 over what hash4j makes of the

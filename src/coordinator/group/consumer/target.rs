@@ -49,15 +49,20 @@ impl ConsumerGroup {
 
     /// Stores what a member is to have.
     pub fn emit_target(&mut self, cx: &mut Cx<'_>, member_id: &str, target: &Assignment) {
-        let topic = |(topic, partitions): (&Uuid, &BTreeSet<i32>)| TopicPartition {
-            topic_id: *topic,
-            partitions: partitions.iter().copied().collect(),
-        };
-        let value =
-            Some(ConsumerGroupTargetAssignmentMemberValue { topic_partitions: target.iter().map(topic).collect() });
-        let (group_id, member_id) = (cx.group_id.to_string(), member_id.to_owned());
-        self.emit(cx, Record::ConsumerGroupTargetAssignmentMember { group_id, member_id, value });
+        let record = target_record(cx.group_id, member_id, target);
+        self.emit(cx, record);
     }
+}
+
+/// The record of what a member is to have.
+pub fn target_record(group_id: &str, member_id: &str, target: &Assignment) -> Record {
+    let topic = |(topic, partitions): (&Uuid, &BTreeSet<i32>)| TopicPartition {
+        topic_id: *topic,
+        partitions: partitions.iter().copied().collect(),
+    };
+    let value = ConsumerGroupTargetAssignmentMemberValue { topic_partitions: target.iter().map(topic).collect() };
+    let (group_id, member_id) = (group_id.to_owned(), member_id.to_owned());
+    Record::ConsumerGroupTargetAssignmentMember { group_id, member_id, value: Some(value) }
 }
 
 impl State {

@@ -1,0 +1,48 @@
+//! Rules that a test can switch off, to see that it would notice.
+
+/// A rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Break {
+    /// A partition is given to a member while another has it.
+    Unreleased,
+    /// A member goes on without having said that it has given partitions up.
+    Unrevoked,
+    /// Heartbeats of any epoch are let in.
+    EpochCheck,
+    /// Topics are looked at only when a subscription changes.
+    Topics,
+}
+
+/// Whether a rule is switched off.
+#[cfg(not(test))]
+pub const fn broken(_: Break) -> bool {
+    false
+}
+
+#[cfg(test)]
+pub use in_tests::{broken, with_broken};
+
+#[cfg(test)]
+mod in_tests {
+    use super::Break;
+    use std::cell::Cell;
+
+    thread_local!(static BROKEN: Cell<Option<Break>> = const { Cell::new(None) });
+
+    pub fn broken(rule: Break) -> bool {
+        BROKEN.get() == Some(rule)
+    }
+
+    /// Does something without a rule.
+    pub fn with_broken<T>(rule: Break, f: impl FnOnce() -> T) -> T {
+        struct Mended;
+        impl Drop for Mended {
+            fn drop(&mut self) {
+                BROKEN.set(None);
+            }
+        }
+        BROKEN.set(Some(rule));
+        let _mended = Mended;
+        f()
+    }
+}

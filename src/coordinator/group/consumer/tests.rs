@@ -1,4 +1,5 @@
 //! Consumer groups by request and reply: a shard, beside it one that only applies the records, which has to be equal.
 
 mod heartbeats;
+mod schedules;
 mod world;

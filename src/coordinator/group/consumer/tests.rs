@@ -1,5 +1,6 @@
 //! Consumer groups by request and reply: a shard, beside it one that only applies the records, which has to be equal.
 
 mod heartbeats;
+mod rules;
 mod schedules;
 mod world;

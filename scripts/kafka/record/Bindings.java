@@ -1,16 +1,21 @@
 import org.apache.kafka.common.Uuid;
+import org.apache.kafka.common.message.ConsumerGroupHeartbeatResponseData;
 import org.apache.kafka.common.message.CreateTopicsResponseData;
 import org.apache.kafka.common.message.FetchResponseData;
+import org.apache.kafka.common.message.JoinGroupResponseData;
 import org.apache.kafka.common.message.MetadataResponseData;
 import org.apache.kafka.common.protocol.ApiKeys;
 import org.apache.kafka.common.protocol.ApiMessage;
 
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import java.util.TreeMap;
 
-/** Which values a reply chooses that later requests repeat: the ids of topics, and of fetch sessions. */
+/** Which values a reply chooses that later requests repeat: the ids of topics, of fetch sessions, and of members. */
 final class Bindings {
+    private static final int MADE_BY_BROKER = 22;
+
     private Bindings() {
     }
 
@@ -29,10 +34,23 @@ final class Bindings {
                     found.put("session", ByteBuffer.allocate(4).putInt(session).array());
                 }
                 break;
+            case JOIN_GROUP:
+                member(found, ((JoinGroupResponseData) response).memberId());
+                break;
+            case CONSUMER_GROUP_HEARTBEAT:
+                member(found, ((ConsumerGroupHeartbeatResponseData) response).memberId());
+                break;
             default:
                 break;
         }
         return found;
+    }
+
+    /** Ids that a client made are short words; those that a broker made are long. */
+    private static void member(Map<String, byte[]> found, String id) {
+        if (id != null && id.length() >= MADE_BY_BROKER) {
+            found.put("member-id:" + id.substring(id.length() - 8), id.getBytes(StandardCharsets.UTF_8));
+        }
     }
 
     static byte[] bytes(Uuid id) {

@@ -1,4 +1,6 @@
 import org.apache.kafka.common.Uuid;
+import org.apache.kafka.common.message.CreateTopicsRequestData;
+import org.apache.kafka.common.message.CreateTopicsRequestData.CreatableTopic;
 import org.apache.kafka.common.message.MetadataRequestData;
 import org.apache.kafka.common.message.MetadataRequestData.MetadataRequestTopic;
 import org.apache.kafka.common.message.MetadataResponseData;
@@ -49,9 +51,33 @@ final class Script {
         admin.autoCreate();
         admin.findCoordinator();
         admin.coordinatorFound();
+        script.groups();
         admin.refused();
         Files.writeString(Path.of(arguments[1], "APIS"), "# The APIs and features of " + arguments[2] + ": key, name, lowest and highest version.\n" + admin.table());
         recorder.finish(arguments[2]);
+    }
+
+    /** Everything about groups, which starts from no group and two topics. */
+    private void groups() throws Exception {
+        CreateTopicsRequestData topics = new CreateTopicsRequestData().setTimeoutMs(SETTLED_WITHIN_MS);
+        topics.topics().add(new CreatableTopic().setName(ClassicGroupScript.TOPIC).setNumPartitions(3).setReplicationFactor((short) 1));
+        topics.topics().add(new CreatableTopic().setName("grouped-other").setNumPartitions(1).setReplicationFactor((short) 1));
+        recorder.exchange(ApiKeys.CREATE_TOPICS, 7, "for-groups", topics);
+        settled(ClassicGroupScript.TOPIC, "grouped-other");
+        CommitScript commits = new CommitScript(this);
+        ClassicGroupScript classic = new ClassicGroupScript(this, commits);
+        ConsumerGroupScript consumer = new ConsumerGroupScript(this, commits);
+        classic.findCoordinator();
+        classic.refusedJoins();
+        classic.conversations();
+        classic.staticMembers();
+        commits.commits();
+        commits.fetches();
+        commits.deletes();
+        consumer.conversations();
+        consumer.staticMembers();
+        consumer.refused();
+        classic.listed();
     }
 
     /** The id of a topic that exists; a zero id for one that does not. */

@@ -53,7 +53,7 @@ pub fn exchanges() -> Vec<Exchange> {
             read(name, connection.parse().unwrap())
         })
         .collect();
-    assert!(exchanges.len() > 400, "the fixtures are there");
+    assert!(exchanges.len() > 1300, "the fixtures are there");
     exchanges
 }
 

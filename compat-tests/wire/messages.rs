@@ -4,6 +4,7 @@ use crate::tree::{self, Tree};
 use bytes::Bytes;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
+use ottla::api::messages::{offset_commit, offset_fetch};
 use std::fmt::Debug;
 
 /// A message that was decoded.
@@ -17,7 +18,7 @@ pub struct Decoded {
 }
 
 macro_rules! apis {
-    ($($name:ident: $request:ident, $response:ident;)*) => {
+    ($($name:ident: $request:ty, $response:ty;)*) => {
         /// The APIs whose messages are known here.
         pub const KNOWN: &[i16] = &[$(ApiKey::$name as i16,)*];
 
@@ -53,7 +54,15 @@ apis! {
     Fetch: FetchRequest, FetchResponse;
     ListOffsets: ListOffsetsRequest, ListOffsetsResponse;
     Metadata: MetadataRequest, MetadataResponse;
+    OffsetCommit: offset_commit::Request, OffsetCommitResponse;
+    OffsetFetch: offset_fetch::Request, OffsetFetchResponse;
     FindCoordinator: FindCoordinatorRequest, FindCoordinatorResponse;
+    JoinGroup: JoinGroupRequest, JoinGroupResponse;
+    Heartbeat: HeartbeatRequest, HeartbeatResponse;
+    LeaveGroup: LeaveGroupRequest, LeaveGroupResponse;
+    SyncGroup: SyncGroupRequest, SyncGroupResponse;
+    DescribeGroups: DescribeGroupsRequest, DescribeGroupsResponse;
+    ListGroups: ListGroupsRequest, ListGroupsResponse;
     ApiVersions: ApiVersionsRequest, ApiVersionsResponse;
     CreateTopics: CreateTopicsRequest, CreateTopicsResponse;
     DeleteTopics: DeleteTopicsRequest, DeleteTopicsResponse;
@@ -62,8 +71,12 @@ apis! {
     DescribeConfigs: DescribeConfigsRequest, DescribeConfigsResponse;
     AlterConfigs: AlterConfigsRequest, AlterConfigsResponse;
     CreatePartitions: CreatePartitionsRequest, CreatePartitionsResponse;
+    DeleteGroups: DeleteGroupsRequest, DeleteGroupsResponse;
     IncrementalAlterConfigs: IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
+    OffsetDelete: OffsetDeleteRequest, OffsetDeleteResponse;
     DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
+    ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
+    ConsumerGroupDescribe: ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
     DescribeTopicPartitions: DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
 }
 

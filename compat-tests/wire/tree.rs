@@ -21,6 +21,8 @@ const IDENTITIES: &[&str] = &[
     "topic",
     "topic_id",
     "api_key",
+    "group_id",
+    "member_id",
     "resource_name",
     "key",
     "broker_id",

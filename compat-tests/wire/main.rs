@@ -11,6 +11,7 @@ mod broker;
 mod client;
 mod codec;
 mod fixtures;
+mod groups;
 mod hostile;
 mod messages;
 mod replay;

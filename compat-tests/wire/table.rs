@@ -6,6 +6,7 @@ use crate::batches::Batch;
 use crate::broker::Broker;
 use crate::client::{Client, frame, raw_frame};
 use crate::fixtures::recorded_apis;
+use crate::groups;
 use crate::messages;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
@@ -29,7 +30,15 @@ const CODES: &[(ApiKey, &[i16])] = &[
     (ApiKey::Fetch, &[-1, 1, 2, 3, 6, 9, 29, 56, 70, 71, 74, 75, 76, 100, 103, 106, 109]),
     (ApiKey::ListOffsets, &[-1, 3, 5, 6, 9, 29, 35, 42, 43, 56, 74, 75, 78]),
     (ApiKey::Metadata, &[3, 5, 9, 17, 29, 31, 35, 37, 42, 72, 100, 129]),
+    (ApiKey::OffsetCommit, &[3, 7, 12, 14, 15, 16, 22, 24, 25, 27, 28, 29, 30, 69, 82, 100, 110, 113]),
+    (ApiKey::OffsetFetch, &[3, 14, 15, 16, 24, 25, 29, 30, 69, 88, 100, 113]),
     (ApiKey::FindCoordinator, &[14, 15, 24, 30, 42, 53, 120]),
+    (ApiKey::JoinGroup, &[14, 15, 16, 23, 24, 25, 26, 30, 42, 79, 81, 82]),
+    (ApiKey::Heartbeat, &[14, 15, 16, 22, 24, 25, 27, 30, 82]),
+    (ApiKey::LeaveGroup, &[14, 15, 16, 24, 25, 30, 82]),
+    (ApiKey::SyncGroup, &[14, 15, 16, 22, 23, 24, 25, 27, 30, 82]),
+    (ApiKey::DescribeGroups, &[14, 15, 16, 24, 29, 30, 69]),
+    (ApiKey::ListGroups, &[14, 15, 16, 30]),
     (ApiKey::ApiVersions, &[35, 42]),
     (ApiKey::CreateTopics, &[7, 17, 29, 31, 36, 37, 38, 39, 40, 41, 42, 44, 89]),
     (ApiKey::DeleteTopics, &[3, 7, 17, 29, 41, 42, 73, 89, 100]),
@@ -38,19 +47,34 @@ const CODES: &[(ApiKey, &[i16])] = &[
     (ApiKey::DescribeConfigs, &[3, 17, 29, 31, 40, 42]),
     (ApiKey::AlterConfigs, &[3, 17, 29, 31, 40, 42, 44]),
     (ApiKey::CreatePartitions, &[3, 7, 17, 29, 37, 38, 39, 41, 42, 44, 60, 89]),
+    (ApiKey::DeleteGroups, &[14, 15, 16, 24, 30, 68, 69]),
     (ApiKey::IncrementalAlterConfigs, &[3, 17, 29, 31, 40, 42, 44]),
+    (ApiKey::OffsetDelete, &[3, 14, 15, 16, 24, 29, 30, 68, 69, 86]),
     (ApiKey::DescribeCluster, &[31, 42, 114, 115]),
+    (ApiKey::ConsumerGroupHeartbeat, &[14, 15, 16, 25, 29, 30, 42, 69, 81, 82, 110, 111, 112, 128]),
+    (ApiKey::ConsumerGroupDescribe, &[14, 15, 16, 24, 29, 30, 42, 69]),
     (ApiKey::DescribeTopicPartitions, &[3, 5, 17, 29, 42, 72]),
 ];
 
 /// A topic that exists and its id, or one that does not.
 #[derive(Clone, Copy)]
-struct Target {
-    name: &'static str,
-    id: Uuid,
+pub struct Target {
+    /// Its name.
+    pub name: &'static str,
+    /// Its id.
+    pub id: Uuid,
+    /// Members of groups that go with it.
+    pub members: &'static [String],
 }
 
-const NOWHERE: Target = Target { name: "no-such-topic", id: Uuid::from_u128(77) };
+impl Target {
+    /// Whether it is the one that exists.
+    pub fn exists(self) -> bool {
+        self.id != NOWHERE.id
+    }
+}
+
+const NOWHERE: Target = Target { name: "no-such-topic", id: Uuid::from_u128(77), members: &[] };
 
 /// A whole request about a topic.
 fn request(key: ApiKey, version: i16, target: Target) -> Option<Vec<u8>> {
@@ -72,13 +96,15 @@ fn request(key: ApiKey, version: i16, target: Target) -> Option<Vec<u8>> {
         ApiKey::Metadata => {
             let topic = MetadataRequestTopic::default().with_name(Some(topic_name(target.name)));
             // A topic that is asked for is made in versions that cannot say otherwise; this name cannot be made.
-            let topic = if target.id == NOWHERE.id { topic.with_name(Some(topic_name("no/such"))) } else { topic };
+            let topic = if !target.exists() { topic.with_name(Some(topic_name("no/such"))) } else { topic };
             whole(version, &MetadataRequest::default().with_topics(Some(vec![topic])))
         }
-        ApiKey::FindCoordinator if version >= 4 => {
-            whole(version, &FindCoordinatorRequest::default().with_coordinator_keys(vec![text("group")]))
+        ApiKey::FindCoordinator => {
+            let key_type = if target.exists() || version == 0 { 0 } else { 9 };
+            let request = FindCoordinatorRequest::default().with_key_type(key_type);
+            let key = text("group");
+            whole(version, &if version >= 4 { request.with_coordinator_keys(vec![key]) } else { request.with_key(key) })
         }
-        ApiKey::FindCoordinator => whole(version, &FindCoordinatorRequest::default().with_key(text("group"))),
         ApiKey::OffsetForLeaderEpoch => {
             let partition = OffsetForLeaderPartition::default().with_current_leader_epoch(-1);
             let topic = OffsetForLeaderTopic::default();
@@ -86,12 +112,12 @@ fn request(key: ApiKey, version: i16, target: Target) -> Option<Vec<u8>> {
             let request = OffsetForLeaderEpochRequest::default().with_replica_id(BrokerId(-1));
             whole(version, &request.with_topics(vec![topic]))
         }
-        _ => return admin_request(key, version, target),
+        _ => return admin_request(key, version, target).or_else(|| groups::request(key, version, target)),
     })
 }
 
 fn admin_request(key: ApiKey, version: i16, target: Target) -> Option<Vec<u8>> {
-    let exists = target.id != NOWHERE.id;
+    let exists = target.exists();
     Some(match key {
         ApiKey::ApiVersions => {
             let name = text(if exists { "wire" } else { "not a name!" });
@@ -179,19 +205,25 @@ fn fetch(version: i16, target: Target) -> FetchRequest {
     request
 }
 
-fn whole<Q: Request>(version: i16, request: &Q) -> Vec<u8> {
+/// A whole request, size first.
+pub fn whole<Q: Request>(version: i16, request: &Q) -> Vec<u8> {
     frame(1, version, request)
 }
 
 /// Requests that cannot fail: nothing in them names anything.
 fn cannot_fail(key: ApiKey, version: i16) -> bool {
-    matches!((key, version), (ApiKey::ApiVersions, ..=2) | (ApiKey::DescribeCluster, 0))
-}
-
-/// APIs that have nothing to succeed with yet.
-fn cannot_succeed(key: ApiKey) -> bool {
-    // No groups: COORDINATOR_NOT_AVAILABLE.
-    key == ApiKey::FindCoordinator
+    matches!(
+        (key, version),
+        (ApiKey::ApiVersions, ..=2)
+            | (ApiKey::DescribeCluster, 0)
+            | (ApiKey::ListGroups, _)
+            // A group of any name has a coordinator.
+            | (ApiKey::FindCoordinator, 0)
+            // Nothing was committed for a topic that is not there, which is no error before topics are ids.
+            | (ApiKey::OffsetFetch, ..=9)
+            // A group that is not there is Dead, which is no error.
+            | (ApiKey::DescribeGroups, ..=5)
+    )
 }
 
 #[test]
@@ -200,7 +232,8 @@ fn every_version_of_every_api_answers_with_documented_codes() {
     let mut client = Client::new(&broker);
     let advertised = client.ask(4, &named_api_versions()).api_keys;
     assert!(advertised.len() >= 8);
-    let target = Target { name: "walk", id: create_topic(&mut client, "walk", 2, &[]) };
+    let id = create_topic(&mut client, "walk", 2, &[]);
+    let target = Target { name: "walk", id, members: groups::prepare(&mut client, "walk").leak() };
     for version in 0..=6 {
         create_topic(&mut client, &format!("doomed-{version}"), 1, &[]);
     }
@@ -221,7 +254,9 @@ fn every_version_of_every_api_answers_with_documented_codes() {
                 codes_in(key, version, &reply)
             };
             let good = codes_of(target);
-            assert!(good == BTreeSet::from([0]) || cannot_succeed(key), "{key:?} {version}: {good:?}");
+            // What succeeds in this one version is that the member is told its id.
+            let expected = if (key, version) == (ApiKey::JoinGroup, 4) { 79 } else { 0 };
+            assert!(good == BTreeSet::from([expected]), "{key:?} {version}: {good:?}");
             let bad = codes_of(NOWHERE);
             assert!(bad != BTreeSet::from([0]) || cannot_fail(key, version), "{key:?} {version} does not fail");
             for code in good.union(&bad).filter(|code| **code != 0) {

@@ -3,6 +3,7 @@
 
 mod appends;
 mod frames;
+mod groups;
 mod memory;
 mod reads;
 mod sessions;

@@ -4,6 +4,7 @@ use super::{Healthy, MIB};
 use crate::broker::Broker;
 use crate::client::{Client, raw_frame, sized};
 use crate::fixtures::exchanges;
+use crate::groups::find_coordinator;
 use crate::messages;
 use kafka_protocol::messages::ApiVersionsRequest;
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ const LIES: &[[u8; 5]] = &[
     [0xfe, 0xff, 0xff, 0xff, 0x0f],
     [0x00, 0xff, 0xff, 0xff, 0x7f],
 ];
+
+const JOIN_GROUP: i16 = 11;
 
 /// What lies may make a process of this kind take.
 const SPARE: usize = 24 * MIB;
@@ -50,9 +53,14 @@ fn five_bytes_of_lies_cost_nothing() {
 fn lies_at_any_place_cost_nothing() {
     let broker = Broker::start(&[]);
     let healthy = Healthy::beside(&broker);
+    find_coordinator(&mut Client::new(&broker));
     let mut requests: BTreeMap<i16, BTreeMap<i16, Vec<u8>>> = BTreeMap::new();
     for exchange in exchanges().into_iter().filter(|exchange| !exchange.is_refused()) {
         let (key, version) = exchange.api().unwrap();
+        if key == JOIN_GROUP && version < 4 {
+            // What is still a request of a new member would wait for the members before it, which are gone.
+            continue;
+        }
         let longest = requests.entry(key).or_default().entry(version).or_default();
         if longest.len() < exchange.request.len() && exchange.request.len() < 400 {
             *longest = exchange.request;

@@ -18,3 +18,14 @@ tell_stories() {
   javac -d "$WORK/groups" -cp "$KAFKA_CP" "$KAFKA_HOME_DIR"/groups/*.java 2>"$WORK/javac" || { cat "$WORK/javac" >&2; return 1; }
   timeout --kill-after=5 240 "${KAFKA_JAVA[@]}" -cp "$WORK/groups:$KAFKA_CP" "$main" "$BOOTSTRAP" "$folder" "$@"
 }
+
+# compare_stories <main class> <folder under fixtures/groups>: the body of a suite.
+compare_stories() {
+  local code=0
+  kafka_classpath
+  start_broker "${GROUP_SETTINGS[@]}"
+  tell_stories "$1" "$WORK/told" >"$WORK/said" 2>&1 || code=$?
+  if [ "$code" != 0 ]; then grep -vE '^\s+at |^\[' "$WORK/said" | cut -c1-1000; fi
+  diff -ru "$ROOT/fixtures/groups/$2" "$WORK/told" || die "the stories differ"
+  same "exit code of the stories" 0 "$code"
+}

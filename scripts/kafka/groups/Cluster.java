@@ -100,6 +100,13 @@ final class Cluster implements AutoCloseable {
         }
     }
 
+    /** Appends a record for each timestamp. */
+    void produceAt(String topic, int partition, long... timestampsMs) throws Exception {
+        for (long timestampMs : timestampsMs) {
+            get(producer.send(new ProducerRecord<>(topic, partition, timestampMs, null, topic + "-" + partition)));
+        }
+    }
+
     Member join(String label, Flavour flavour, String group, Map<String, Object> settings, Collection<String> topics) {
         return new Member(label, settings(flavour, group, settings), (consumer, listener) -> consumer.subscribe(topics, listener));
     }

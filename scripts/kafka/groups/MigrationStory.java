@@ -18,10 +18,10 @@ final class MigrationStory implements Story {
     private void live(Cluster cluster, String name, Map<String, Object> classic, Transcript transcript) throws Exception {
         transcript.say("== " + name);
         cluster.create(name, 6);
-        cluster.produce(name, 6, 2);
         Member a = cluster.join("a", Flavour.CLASSIC_RANGE, name, classic, List.of(name));
         Member b = cluster.join("b", Flavour.CLASSIC_RANGE, name, classic, List.of(name));
         cluster.rest(name, 6, a, b);
+        cluster.produce(name, 6, 2);
         Cluster.read(12, a, b);
         commit(a, b);
         report(cluster, name, "two classic members", transcript, a, b);

@@ -49,7 +49,7 @@ final class AdminStory implements Story {
         transcript.say("protocol type ''", list(cluster, name, new ListGroupsOptions().withProtocolTypes(Set.of(""))));
         transcript.say("protocol type connect", list(cluster, name, new ListGroupsOptions().withProtocolTypes(Set.of("connect"))));
         transcript.say("listConsumerGroups", Cluster.get(cluster.admin.listConsumerGroups(new ListConsumerGroupsOptions()).all()).stream()
-            .filter(g -> g.groupId().startsWith(name))
+            .filter(g -> g.groupId().startsWith(name + "."))
             .map(g -> g.groupId() + " " + show(g.type()) + " " + show(g.groupState()) + (g.isSimpleConsumerGroup() ? " simple" : "")).sorted().toList());
 
         for (String group : List.of(classic, consumer, emptied, simple)) {

@@ -15,6 +15,7 @@ import org.apache.kafka.common.errors.GroupIdNotFoundException;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
@@ -126,6 +127,11 @@ final class Cluster implements AutoCloseable {
     /** A consumer without a thread of its own. */
     KafkaConsumer<String, String> consumer(Flavour flavour, String group) {
         return new KafkaConsumer<>(withDefaults(settings(flavour, group, Map.of())));
+    }
+
+    /** A connection of its own, for requests as they are. */
+    Wire wire(String clientId) throws IOException {
+        return new Wire(bootstrap, clientId);
     }
 
     static Map<String, Object> withDefaults(Map<String, Object> settings) {

@@ -30,6 +30,7 @@ final class Stories {
             stories.put("consume-" + flavour.name(), new ConsumeStory(flavour));
         }
         stories.put("migration", new MigrationStory());
+        stories.put("raw", new RawStory());
         stories.put("admin", new AdminStory());
         stories.put("admin-offsets", new AdminOffsetsStory());
         stories.put("group-configs", new GroupConfigStory());

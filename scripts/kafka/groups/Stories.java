@@ -31,6 +31,7 @@ final class Stories {
         }
         stories.put("migration", new MigrationStory());
         stories.put("raw", new RawStory());
+        stories.put("raw-consumer", new RawConsumerStory());
         stories.put("admin", new AdminStory());
         stories.put("admin-offsets", new AdminOffsetsStory());
         stories.put("group-configs", new GroupConfigStory());

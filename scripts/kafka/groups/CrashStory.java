@@ -35,7 +35,7 @@ final class CrashStory implements Story {
         cluster.create(name, 4);
         // the members' clients choose the session timeout of the classic protocol, the group's config that of the other
         if (!flavour.classic()) {
-            GroupConfigStory.alter(cluster, name, Map.of("consumer.session.timeout.ms", "3000"));
+            GroupConfigStory.alter(cluster, name, Map.of("consumer.session.timeout.ms", "6000"));
         }
         Member a = cluster.join("a", flavour, name, List.of(name));
         cluster.rest(name, 4, a);

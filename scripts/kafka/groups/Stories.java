@@ -29,6 +29,7 @@ final class Stories {
         for (Flavour flavour : Flavour.ALL) {
             stories.put("consume-" + flavour.name(), new ConsumeStory(flavour));
         }
+        stories.put("patterns", new PatternStory());
         stories.put("migration", new MigrationStory());
         stories.put("raw", new RawStory());
         stories.put("raw-consumer", new RawConsumerStory());

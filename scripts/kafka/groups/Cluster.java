@@ -2,6 +2,7 @@ import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.ConsumerGroupDescription;
 import org.apache.kafka.clients.admin.MemberDescription;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
@@ -99,6 +100,11 @@ final class Cluster implements AutoCloseable {
         for (Future<?> each : sent) {
             get(each);
         }
+    }
+
+    String end(String topic, int partition) throws Exception {
+        TopicPartition asked = new TopicPartition(topic, partition);
+        return String.valueOf(get(admin.listOffsets(Map.of(asked, OffsetSpec.latest())).partitionResult(asked)).offset());
     }
 
     /** Appends a record for each timestamp. */

@@ -13,13 +13,12 @@ import java.util.Set;
 /** A group's configs: what is refused, what is described, and that they are kept for groups that are not there yet. */
 final class GroupConfigStory implements Story {
     private static final List<String> KEYS = List.of("consumer.heartbeat.interval.ms", "consumer.session.timeout.ms");
-    private static final int SETTLED_AFTER_MS = 300;
 
     @Override
     public void tell(Cluster cluster, String name, Transcript transcript) throws Exception {
         transcript.say("at first", describe(cluster, name));
-        transcript.say("set both: " + tryAlter(cluster, name, Map.of(KEYS.get(0), "1000", KEYS.get(1), "40000")));
-        transcript.say("described", describe(cluster, name));
+        alter(cluster, name, Map.of(KEYS.get(0), "1000", KEYS.get(1), "40000"));
+        transcript.say("both set", describe(cluster, name));
         transcript.say("listed among config resources: " + Cluster.get(cluster.admin.listConfigResources(Set.of(ConfigResource.Type.GROUP),
             new ListConfigResourcesOptions()).all()).contains(resource(name)));
         transcript.say("heartbeat interval below the broker's least: " + tryAlter(cluster, name, Map.of(KEYS.get(0), "1")));
@@ -33,6 +32,7 @@ final class GroupConfigStory implements Story {
         transcript.say("described", describe(cluster, name));
         transcript.say("remove one: " + Cluster.outcome(cluster.admin.incrementalAlterConfigs(Map.of(resource(name),
             List.of(new AlterConfigOp(new ConfigEntry(KEYS.get(0), null), OpType.DELETE)))).all()));
+        await(cluster, name, Map.of(KEYS.get(0), "200"));
         transcript.say("described", describe(cluster, name));
         transcript.say("without a name: " + tryAlter(cluster, "", Map.of(KEYS.get(0), "1000")));
     }
@@ -43,8 +43,12 @@ final class GroupConfigStory implements Story {
 
     static void alter(Cluster cluster, String group, Map<String, String> values) throws Exception {
         Cluster.get(alteration(cluster, group, values));
-        // the broker answers before it acts
-        Cluster.until("configs of " + group, () -> {
+        await(cluster, group, values);
+    }
+
+    /** The broker answers an alteration before it acts on it. */
+    static void await(Cluster cluster, String group, Map<String, String> values) throws Exception {
+        Cluster.until(values + " of " + group, () -> {
             Config config = Cluster.get(cluster.admin.describeConfigs(List.of(resource(group))).all()).get(resource(group));
             return values.entrySet().stream().allMatch(e -> config.get(e.getKey()).value().equals(e.getValue()));
         });
@@ -59,9 +63,7 @@ final class GroupConfigStory implements Story {
         return cluster.admin.incrementalAlterConfigs(Map.of(resource(group), operations)).all();
     }
 
-    /** The broker answers an alteration before it acts on it, and of one that was refused there is nothing to wait for. */
     private static List<String> describe(Cluster cluster, String group) throws Exception {
-        Thread.sleep(SETTLED_AFTER_MS);
         Config config = Cluster.get(cluster.admin.describeConfigs(List.of(resource(group))).all()).get(resource(group));
         return KEYS.stream().map(key -> key + " = " + config.get(key).value() + " " + config.get(key).source()).toList();
     }

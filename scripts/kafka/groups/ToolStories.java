@@ -19,8 +19,6 @@ import java.util.TreeMap;
 /** Kafka's own tools for groups, one after the other, and what they print: java ToolStories <bootstrap> <folder> [story ...] */
 final class ToolStories {
     private static final String GROUPS = "kafka-consumer-groups";
-    /** Kafka answers an alteration before it acts on it. */
-    private static final int SETTLED_AFTER_MS = 300;
 
     private final Cluster cluster;
     private final Tool tool;
@@ -256,7 +254,7 @@ final class ToolStories {
                 // where Kafka puts a group
                 int partition = (group.hashCode() & Integer.MAX_VALUE) % 50;
                 String printed = tool.output("kafka-console-consumer", "--topic", "__consumer_offsets", "--partition", String.valueOf(partition), "--offset", "earliest",
-                    "--timeout-ms", "1000", "--formatter", "org.apache.kafka.tools.consumer." + formatter);
+                    "--timeout-ms", "20000", "--max-messages", cluster.end("__consumer_offsets", partition), "--formatter", "org.apache.kafka.tools.consumer." + formatter);
                 // the formatters end no lines
                 List<String> records = List.of(printed.replace("{\"key\":", "\n{\"key\":").split("\n")).stream()
                     .filter(record -> record.contains("\"group\":\"" + group + "\"")).map(ToolStories::withoutTimes).distinct().sorted().toList();
@@ -300,15 +298,23 @@ final class ToolStories {
     }
 
     private void configs() throws Exception {
-        String configs = "kafka-configs --entity-type groups --entity-name ";
-        for (String command : List.of(configs + "c.1 --describe", configs + "c.1 --alter --add-config consumer.heartbeat.interval.ms=1000,consumer.session.timeout.ms=40000",
-            configs + "c.1 --describe", "kafka-configs --group c.2 --alter --add-config consumer.session.timeout.ms=50000", "kafka-configs --entity-type groups --describe",
-            configs + "c.1 --alter --delete-config consumer.heartbeat.interval.ms", "kafka-configs --group c.1 --describe", configs + "c.1 --alter --add-config consumer.session.timeout.ms=1",
-            configs + "c.1 --alter --add-config no.such.key=1", configs + "c.1 --alter --delete-config consumer.heartbeat.interval.ms", configs + "c.unknown --describe")) {
-            run(command.split(" "));
-            if (command.contains("--alter")) {
-                Thread.sleep(SETTLED_AFTER_MS);
-            }
+        String interval = "consumer.heartbeat.interval.ms";
+        String timeout = "consumer.session.timeout.ms";
+        String first = "kafka-configs --entity-type groups --entity-name c.1";
+        run((first + " --describe").split(" "));
+        run((first + " --alter --add-config " + interval + "=1000," + timeout + "=40000").split(" "));
+        GroupConfigStory.await(cluster, "c.1", Map.of(interval, "1000", timeout, "40000"));
+        run((first + " --describe").split(" "));
+        run(("kafka-configs --group c.2 --alter --add-config " + timeout + "=50000").split(" "));
+        GroupConfigStory.await(cluster, "c.2", Map.of(timeout, "50000"));
+        // with all groups, those without configs too: which ones there are, the stories before this one decide
+        run("kafka-configs --entity-type groups --describe".split(" "));
+        run((first + " --alter --delete-config " + interval).split(" "));
+        GroupConfigStory.await(cluster, "c.1", Map.of(interval, "200"));
+        run("kafka-configs --group c.1 --describe".split(" "));
+        for (String refused : List.of("--add-config " + timeout + "=1", "--add-config no.such.key=1", "--delete-config " + interval)) {
+            run((first + " --alter " + refused).split(" "));
         }
+        run("kafka-configs --entity-type groups --entity-name c.unknown --describe".split(" "));
     }
 }

@@ -256,8 +256,10 @@ final class ToolStories {
                 String printed = tool.output("kafka-console-consumer", "--topic", "__consumer_offsets", "--partition", String.valueOf(partition), "--offset", "earliest",
                     "--timeout-ms", "20000", "--max-messages", cluster.end("__consumer_offsets", partition), "--formatter", "org.apache.kafka.tools.consumer." + formatter);
                 // the formatters end no lines
+                // A new group's empty record is Kafka's alone, and Ottla's alone is one for each generation before its assignments are known.
                 List<String> records = List.of(printed.replace("{\"key\":", "\n{\"key\":").split("\n")).stream()
-                    .filter(record -> record.contains("\"group\":\"" + group + "\"")).map(ToolStories::withoutTimes).distinct().sorted().toList();
+                    .filter(record -> record.contains("\"group\":\"" + group + "\""))
+                    .filter(record -> !record.contains("\"protocolType\":\"\"") && !record.contains("\"assignment\":\"\"")).map(ToolStories::withoutTimes).distinct().sorted().toList();
                 transcript.say(formatter + ", " + group, records);
             }
         }

@@ -21,6 +21,7 @@ mod reconcile;
 mod regex;
 mod state;
 mod subscription;
+mod syntax;
 mod target;
 
 pub use heartbeat::validate;

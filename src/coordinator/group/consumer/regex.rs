@@ -1,10 +1,11 @@
 //! Subscriptions by regular expression, resolved here (KIP-848). Kafka takes RE2's syntax and resolves in the background;
-//! this takes that of the `regex` crate, which descends from RE2 and is linear in time as well, and resolves at once.
+//! this takes that of the `regex` crate, which descends from RE2 and is linear in time as well, and resolves at once. Where
+//! the two differ in what they take, [`syntax`] stands between.
 
 use super::super::Cx;
 use super::super::records::{ConsumerGroupRegularExpressionValue, Record};
 use super::super::settings::Topics;
-use super::ConsumerGroup;
+use super::{ConsumerGroup, syntax};
 use regex::Regex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub struct Refreshed {
 
 /// The expression, which has to match a topic's whole name; or why it is none.
 pub fn compile(pattern: &str) -> Result<Regex, String> {
+    let pattern = &syntax::translate(pattern)?;
     let build = |pattern: &str| {
         let mut builder = regex::RegexBuilder::new(pattern);
         builder.size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).nest_limit(NEST_LIMIT).build()

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Settings of a topic: those made for it, by Kafka's names, in the order of these.
+/// Settings of a topic or group: those made for it, by Kafka's names, in the order of these.
 pub type Configs = BTreeMap<String, String>;
 
 /// A topic.
@@ -59,6 +59,8 @@ pub struct Image {
     topics: IndexMap<Arc<str>, Arc<Topic>>,
     by_id: IndexMap<Uuid, Arc<Topic>>,
     deleted: IndexMap<Uuid, Arc<DeletedTopic>>,
+    /// Never empty settings.
+    groups: BTreeMap<Arc<str>, Arc<Configs>>,
 }
 
 impl Image {
@@ -73,6 +75,7 @@ impl Image {
             topics: IndexMap::new(),
             by_id: IndexMap::new(),
             deleted: IndexMap::new(),
+            groups: BTreeMap::new(),
         }
     }
 
@@ -122,6 +125,16 @@ impl Image {
         self.deleted.values()
     }
 
+    /// The settings that a group has of its own, whether it exists or not.
+    pub fn group_configs(&self, group: &str) -> Option<&Arc<Configs>> {
+        self.groups.get(group)
+    }
+
+    /// The groups that have settings of their own, by name.
+    pub fn groups_with_configs(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
+        self.groups.keys()
+    }
+
     /// Makes a record part of the image. On an error nothing has changed.
     pub fn apply(&mut self, record: &Record) -> Result<(), Contradiction> {
         match record {
@@ -159,6 +172,14 @@ impl Image {
                 self.put(Topic { configs: configs.clone(), ..topic });
                 Ok(())
             }
+            Record::GroupConfigsSet { group, configs } if configs.is_empty() => {
+                let removed = self.groups.remove(group.as_str());
+                removed.map(drop).ok_or_else(|| contradiction("settings removed of group", group))
+            }
+            Record::GroupConfigsSet { group, configs } => {
+                self.groups.insert(group.as_str().into(), Arc::new(configs.clone()));
+                Ok(())
+            }
             Record::TopicDeleted { name, id, partitions } => {
                 if self.deleted.contains_key(id) {
                     return Err(contradiction("deletion of", name));
@@ -180,7 +201,7 @@ impl Image {
 
     /// The shortest records that lead to this image.
     pub(super) fn records(&self) -> Vec<Record> {
-        let mut records = Vec::with_capacity(2 + self.topics.len() + self.deleted.len());
+        let mut records = Vec::with_capacity(2 + self.topics.len() + self.deleted.len() + self.groups.len());
         if self.boot_epoch >= 0 {
             records.push(Record::Started { epoch: self.boot_epoch });
         }
@@ -197,6 +218,10 @@ impl Image {
             id: topic.id,
             partitions: topic.partitions,
             configs: topic.configs.clone(),
+        }));
+        records.extend(self.groups.iter().map(|(group, configs)| Record::GroupConfigsSet {
+            group: group.to_string(),
+            configs: Configs::clone(configs),
         }));
         records
     }
@@ -228,6 +253,11 @@ mod tests {
         Record::TopicDeleted { name: name.into(), id: Uuid::from_u128(id), partitions: 2 }
     }
 
+    fn group(group: &str, configs: &[(&str, &str)]) -> Record {
+        let configs = configs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        Record::GroupConfigsSet { group: group.into(), configs }
+    }
+
     #[test]
     fn what_cannot_follow_is_refused_and_changes_nothing() {
         let mut image = Image::new();
@@ -253,6 +283,7 @@ mod tests {
             Record::PartitionsAdded { id: Uuid::from_u128(6), partitions: 9 },
             Record::ConfigsSet { id: Uuid::from_u128(6), configs: BTreeMap::new() },
             Record::FoldersRemoved { id },
+            Record::GroupConfigsSet { group: "g".into(), configs: BTreeMap::new() },
         ] {
             assert!(image.apply(&record).is_err(), "{record:?}");
             assert_eq!(image, before);
@@ -275,6 +306,11 @@ mod tests {
             Record::FoldersRemoved { id: Uuid::from_u128(1) },
             created("c", 4),
             Record::ProducerIds { next: 2000 },
+            group("g", &[("k", "v")]),
+            group("h", &[("k", "v"), ("l", "v")]),
+            group("h", &[("k", "w")]),
+            group("g", &[]),
+            group("", &[("k", "v")]),
         ] {
             image.apply(&record).unwrap();
         }
@@ -283,6 +319,8 @@ mod tests {
         assert_eq!(again, image);
         assert_eq!(again.topics().map(|topic| &*topic.name).collect::<Vec<_>>(), ["b", "c"]);
         assert_eq!(again.topic_by_id(id).unwrap().partitions, 5);
+        assert_eq!(again.groups_with_configs().map(|group| &**group).collect::<Vec<_>>(), ["", "h"]);
+        assert_eq!(again.group_configs("h").unwrap().get("k").unwrap(), "w");
         assert_eq!(again.deleted().map(|gone| &*gone.name).collect::<Vec<_>>(), ["c"]);
     }
 }

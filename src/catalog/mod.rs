@@ -1,4 +1,4 @@
-//! What exists: topics, their ids and settings, blocks of producer ids, and the epoch of this start. Durable before
+//! What exists: topics, their ids and settings, settings of groups, blocks of producer ids, and the epoch of this start. Durable before
 //! it is seen, and seen whole.
 //!
 //! Readers take [`Catalog::image`], a value that never changes. Changes are made one after the other by
@@ -6,12 +6,14 @@
 //! anew: what a killed process left unsynced, or a failed sync dropped from memory, then rests on new bytes. All
 //! calls that write block.
 
+mod groups;
 mod ids;
 mod image;
 mod meta;
 mod records;
 mod topics;
 
+pub use groups::MAX_GROUP_NAME_LENGTH;
 pub use ids::{FreshIds, id_text, is_reserved, parse_id};
 pub use image::{Configs, Contradiction, DeletedTopic, Image, ProducerIdBlock, Topic};
 pub use meta::{FILE as META_PROPERTIES, Identity, MetaProperties};
@@ -354,6 +356,28 @@ impl Draft<'_> {
     /// Replaces all settings of a topic (AlterConfigs).
     pub fn replace_configs(&mut self, name: &str, configs: Configs, rules: ConfigRules<'_>) -> Result<(), TopicError> {
         let record = topics::replace_configs(&self.image, name, configs, rules)?;
+        Ok(record.map_or(Ok(()), |record| self.add(record))?)
+    }
+
+    /// Changes some settings of a group (IncrementalAlterConfigs).
+    pub fn alter_group_configs(
+        &mut self,
+        group: &str,
+        changes: &[(String, ConfigChange)],
+        rules: ConfigRules<'_>,
+    ) -> Result<(), TopicError> {
+        let record = groups::alter_configs(&self.image, group, changes, rules)?;
+        Ok(record.map_or(Ok(()), |record| self.add(record))?)
+    }
+
+    /// Replaces all settings of a group (AlterConfigs).
+    pub fn replace_group_configs(
+        &mut self,
+        group: &str,
+        configs: Configs,
+        rules: ConfigRules<'_>,
+    ) -> Result<(), TopicError> {
+        let record = groups::replace_configs(&self.image, group, configs, rules)?;
         Ok(record.map_or(Ok(()), |record| self.add(record))?)
     }
 

@@ -53,6 +53,13 @@ pub enum Record {
         /// All of them.
         configs: Configs,
     },
+    /// A group's settings are these; a group need not exist to have some. Without any it is as if never named.
+    GroupConfigsSet {
+        /// The group.
+        group: String,
+        /// All of them.
+        configs: Configs,
+    },
     /// A topic is no more; its folders are to be removed.
     TopicDeleted {
         /// The name it had.
@@ -223,6 +230,7 @@ mod tests {
             vec![
                 Record::PartitionsAdded { id: Uuid::from_u128(5), partitions: 4 },
                 Record::ConfigsSet { id: Uuid::from_u128(5), configs: Configs::new() },
+                Record::GroupConfigsSet { group: "g".into(), configs: Configs::from([("b".into(), "2".into())]) },
             ],
         ];
         (image, lines.iter().map(|records| encode_commit(records).unwrap()).collect())
@@ -240,7 +248,7 @@ mod tests {
 00000000 [{"kind":"started","epoch":4}]
 00000000 [{"kind":"topic_created","name":"t","id":"00000000-0000-0000-0000-000000000005","partitions":3,"configs":{"a":"1\n\"é"}}]
 00000000 [{"kind":"producer_ids","next":1000}]
-00000000 [{"kind":"partitions_added","id":"00000000-0000-0000-0000-000000000005","partitions":4},{"kind":"configs_set","id":"00000000-0000-0000-0000-000000000005","configs":{}}]
+00000000 [{"kind":"partitions_added","id":"00000000-0000-0000-0000-000000000005","partitions":4},{"kind":"configs_set","id":"00000000-0000-0000-0000-000000000005","configs":{}},{"kind":"group_configs_set","group":"g","configs":{"b":"2"}}]
 "#;
         for (found, expected) in file.lines().zip(expected.lines()) {
             assert_eq!(found[9..], expected[9..]);
@@ -263,7 +271,9 @@ mod tests {
             let stored = decode(&zeroed).unwrap();
             assert_eq!((stored.image, stored.torn), (expected.clone(), true));
         }
-        assert_eq!(decode(&whole).unwrap().image.topic("t").unwrap().partitions, 4);
+        let image = decode(&whole).unwrap().image;
+        assert_eq!(image.topic("t").unwrap().partitions, 4);
+        assert_eq!(image.group_configs("g").unwrap()["b"], "2");
     }
 
     #[test]

@@ -33,15 +33,21 @@ fn create(catalog: &Catalog, name: &str) -> Result<Arc<Topic>, CatalogError> {
 }
 
 /// What a crash must not change: all but the epoch, which every start raises.
-type Known = (Vec<Arc<Topic>>, Vec<Arc<DeletedTopic>>, i64);
+type Known = (Vec<Arc<Topic>>, Vec<Arc<DeletedTopic>>, i64, Vec<(Arc<str>, Configs)>);
 
 fn known(image: &Image) -> Known {
-    (image.topics().cloned().collect(), image.deleted().cloned().collect(), image.next_producer_id())
+    let groups =
+        image.groups_with_configs().map(|name| (name.clone(), Configs::clone(image.group_configs(name).unwrap())));
+    (image.topics().cloned().collect(), image.deleted().cloned().collect(), image.next_producer_id(), groups.collect())
 }
 
 /// One change, the n-th; over time every kind, and names that come again.
 fn change(draft: &mut Draft<'_>, n: u64) {
     let name = format!("topic-{}", n % 4);
+    if n.is_multiple_of(3) {
+        let change = if n.is_multiple_of(2) { ConfigChange::Delete } else { ConfigChange::Set(n.to_string()) };
+        draft.alter_group_configs(&format!("group-{}", n % 4), &[("c".to_owned(), change)], no_rules()).unwrap();
+    }
     if draft.image().topic(&name).is_none() {
         let configs = vec![("k".to_owned(), Some("v".repeat(n as usize * 97 % 700)))];
         let new = NewTopic { configs, ..NewTopic::with_defaults(&name) };

@@ -268,7 +268,8 @@ fn new_configs(configs: &[(String, Option<String>)], rules: ConfigRules<'_>) -> 
     Ok(set)
 }
 
-fn check_configs(configs: &Configs, rules: ConfigRules<'_>) -> Result<(), TopicError> {
+/// Whether something may have these settings.
+pub(super) fn check_configs(configs: &Configs, rules: ConfigRules<'_>) -> Result<(), TopicError> {
     if let Some((key, _)) = configs.iter().find(|(_, value)| value.len() > MAX_CONFIG_VALUE) {
         let text = format!("The value of {key} is longer than the {MAX_CONFIG_VALUE} bytes that are allowed.");
         return Err(TopicError::InvalidConfig(text));
@@ -327,7 +328,15 @@ pub fn alter_configs(
     rules: ConfigRules<'_>,
 ) -> Result<Option<Record>, TopicError> {
     let topic = known(image, name)?;
-    let mut configs = topic.configs.clone();
+    set_configs(topic, changed(topic.configs.clone(), changes, rules)?, rules)
+}
+
+/// Settings after some changes; whether they are valid is still to be checked.
+pub(super) fn changed(
+    mut configs: Configs,
+    changes: &[(String, ConfigChange)],
+    rules: ConfigRules<'_>,
+) -> Result<Configs, TopicError> {
     for (key, change) in changes {
         match change {
             ConfigChange::Set(value) => drop(configs.insert(key.clone(), value.clone())),
@@ -349,7 +358,7 @@ pub fn alter_configs(
             }
         }
     }
-    set_configs(topic, configs, rules)
+    Ok(configs)
 }
 
 /// All settings of a topic replaced (AlterConfigs). None: it has them already.

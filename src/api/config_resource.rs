@@ -1,9 +1,10 @@
 //! What has settings, as DescribeConfigs and the two AlterConfigs call it (`ConfigResource`), and what is the same in all
-//! three: who may, which broker is meant, how a refusal looks.
+//! three: who may, which broker is meant, how a refusal and the source of a value look.
 
 use super::context::{Ctx, Operation, Resource, authorize};
 use super::errors::ErrorCode;
 use crate::catalog::TopicError;
+use crate::config::Source;
 use kafka_protocol::protocol::StrBytes;
 
 /// The kinds of things that have settings (`ConfigResource.Type`).
@@ -70,6 +71,17 @@ impl Kind {
             true => Ok(()),
             false => Err(Refusal::new(code, "Not authorized to access this resource's settings.")),
         }
+    }
+}
+
+/// `DescribeConfigsResponse.ConfigSource`.
+pub(super) fn source_number(source: Source) -> i8 {
+    match source {
+        Source::DynamicTopic => 1,
+        Source::DynamicBroker => 2,
+        Source::StaticBroker => 4,
+        Source::Default => 5,
+        Source::DynamicGroup => 8,
     }
 }
 

@@ -10,11 +10,12 @@
 //! waits for the disk. (`ControllerApis.createTopics`, `ReplicationControlManager.createTopics`.)
 
 use super::admin::{Refusal, changing, counted, may_create};
+use super::config_resource::source_number;
 use super::context::{Ctx, Operation, Resource, authorize, throttle};
 use super::errors::ErrorCode;
 use crate::catalog::{CatalogError, Draft, NewTopic, Topic, TopicError};
 use crate::config::TopicConfig;
-use crate::config::describe::{Described, Source, describe_topic};
+use crate::config::describe::{Described, describe_topic};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
@@ -117,16 +118,6 @@ fn setting(described: Described) -> CreatableTopicConfigs {
         .with_read_only(described.read_only)
         .with_config_source(source_number(described.source))
         .with_is_sensitive(described.sensitive)
-}
-
-/// As in `DescribeConfigsResponse.ConfigSource`.
-fn source_number(source: Source) -> i8 {
-    match source {
-        Source::DynamicTopic => 1,
-        Source::DynamicBroker => 2,
-        Source::StaticBroker => 4,
-        Source::Default => 5,
-    }
 }
 
 fn refused(name: &StrBytes, refusal: Refusal) -> CreatableTopicResult {

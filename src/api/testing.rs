@@ -92,3 +92,12 @@ pub fn create_topic(broker: &Broker, name: &str, configs: &[(&str, &str)]) {
 pub fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
+
+/// Gives a group settings of its own.
+pub fn set_group(broker: &Broker, group: &str, configs: &[(&str, &str)]) {
+    let configs = configs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    let set = broker.with_group_config_rules(|rules| {
+        broker.catalog().update(|draft| draft.replace_group_configs(group, configs, rules))
+    });
+    set.unwrap().0.unwrap();
+}

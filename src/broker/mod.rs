@@ -15,7 +15,7 @@ use crate::catalog::{
 };
 use crate::config::describe::describe_topic;
 use crate::config::registry::Kind;
-use crate::config::{BrokerConfig, TopicConfig};
+use crate::config::{BrokerConfig, TopicConfig, group};
 use crate::log::LogError;
 use crate::log::disk::{Disk, DiskOptions, DiskThreads, Files, Known};
 use crate::partition::OpenError;
@@ -201,6 +201,12 @@ impl Broker {
             Err(error) => Err(error.to_string()),
         };
         f(ConfigRules { list_default: &list_default, check: &check })
+    }
+
+    /// Hands over what the catalog has to know of group settings, none of which is a list.
+    pub fn with_group_config_rules<T>(&self, f: impl FnOnce(ConfigRules<'_>) -> T) -> T {
+        let check = |configs: &Configs| group::validate(&self.config, configs).map_err(|invalid| invalid.to_string());
+        f(ConfigRules { list_default: &|_| None, check: &check })
     }
 
     /// Makes topics with the defaults, as the first use of their names does: what became of each, in the order of the

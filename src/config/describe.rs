@@ -5,6 +5,7 @@
 //! log.roll.hours) has no synonyms and counts as a default. Internal settings are not described.
 
 use super::broker::{self, BrokerConfig};
+use super::group;
 use super::registry::{Invalid, Key, Kind, Scope};
 use super::topic;
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ use std::collections::BTreeMap;
 pub enum Source {
     /// Set on the topic.
     DynamicTopic,
+    /// Set on the group.
+    DynamicGroup,
     /// Set on the running broker. Not yet possible.
     DynamicBroker,
     /// Given at the broker's start.
@@ -61,23 +64,48 @@ pub fn describe_broker(config: &BrokerConfig) -> Vec<Described> {
 /// # Errors
 /// An override that the topic could not have.
 pub fn describe_topic(config: &BrokerConfig, overrides: &BTreeMap<String, String>) -> Result<Vec<Described>, Invalid> {
-    topic::keys()
-        .filter(|key| !key.internal)
-        .map(|key| {
-            let mut synonyms =
-                key.synonyms.first().map_or_else(Vec::new, |synonym| broker_synonyms(config, synonym.name));
-            let value = match overrides.get(key.name) {
-                Some(raw) => {
-                    let value = Some(key.check(raw)?);
-                    synonyms
-                        .insert(0, SynonymValue { name: key.name, value: value.clone(), source: Source::DynamicTopic });
-                    value
-                }
-                None => topic::inherited_value(key, &|name: &str| config.text(name)),
-            };
-            Ok(described(key, value, synonyms, false))
-        })
-        .collect()
+    let described = topic::keys().filter(|key| !key.internal).map(|key| {
+        let inherited = key.synonyms.first().map_or_else(Vec::new, |synonym| broker_synonyms(config, synonym.name));
+        overridable(config, key, overrides, inherited, Source::DynamicTopic)
+    });
+    described.collect()
+}
+
+/// Every setting of a group with these overrides, by name. A value that the broker's bounds have come to exclude is
+/// described as it was set.
+///
+/// # Errors
+/// An override of a value that the setting cannot have.
+pub fn describe_group(config: &BrokerConfig, overrides: &BTreeMap<String, String>) -> Result<Vec<Described>, Invalid> {
+    let own_default =
+        |key: &Key| SynonymValue { name: key.name, value: key.default.map(str::to_string), source: Source::Default };
+    let described = group::keys().map(|key| {
+        let inherited = key
+            .synonyms
+            .first()
+            .map_or_else(|| vec![own_default(key)], |synonym| broker_synonyms(config, synonym.name));
+        overridable(config, key, overrides, inherited, Source::DynamicGroup)
+    });
+    described.collect()
+}
+
+/// A setting of a topic or group, which comes from `own` if it is among the overrides.
+fn overridable(
+    config: &BrokerConfig,
+    key: &'static Key,
+    overrides: &BTreeMap<String, String>,
+    mut synonyms: Vec<SynonymValue>,
+    own: Source,
+) -> Result<Described, Invalid> {
+    let value = match overrides.get(key.name) {
+        Some(raw) => {
+            let value = Some(key.check(raw)?);
+            synonyms.insert(0, SynonymValue { name: key.name, value: value.clone(), source: own });
+            value
+        }
+        None => topic::inherited_value(key, &|name: &str| config.text(name)),
+    };
+    Ok(described(key, value, synonyms, false))
 }
 
 fn described(key: &'static Key, value: Option<String>, synonyms: Vec<SynonymValue>, read_only: bool) -> Described {

@@ -1,4 +1,4 @@
-//! Settings. Each is declared once, as a row of `broker.rs`, `topic.rs` or `inert/`; what a row is says `registry.rs`.
+//! Settings. Each is declared once, as a row of `broker.rs`, `topic.rs`, `group.rs` or `inert/`; what a row is says `registry.rs`.
 //! From the row come the typed field, the flag `--name=value`, the key in a `server.properties`, the variable
 //! `KAFKA_NAME`, the check of a value, the DescribeConfigs entry and the README table.
 //!
@@ -10,6 +10,7 @@ pub mod broker;
 mod command;
 pub mod describe;
 pub mod environment;
+pub mod group;
 mod inert;
 pub mod listeners;
 pub mod properties;
@@ -26,7 +27,7 @@ use std::path::Path;
 use thiserror::Error;
 
 pub use broker::BrokerConfig;
-pub use describe::{Described, Source, describe_broker, describe_topic};
+pub use describe::{Described, Source, describe_broker, describe_group, describe_topic};
 pub use listeners::Listener;
 pub use registry::Invalid;
 pub use topic::TopicConfig;
@@ -210,9 +211,9 @@ fn unknown(name: &str) -> String {
     format!("unknown setting {name}{why}; the nearest one is {}", nearest(name))
 }
 
-/// The broker setting whose name is nearest; for a topic's setting, the one it inherits from.
+/// The broker setting whose name is nearest; for a setting of topics or groups, the one it inherits from.
 fn nearest(name: &str) -> &'static str {
-    if let Some(synonym) = topic::key(name).and_then(|key| key.synonyms.first()) {
+    if let Some(synonym) = topic::key(name).or_else(|| group::key(name)).and_then(|key| key.synonyms.first()) {
         return synonym.name;
     }
     let plain = name.to_lowercase().replace(['_', '-'], ".");

@@ -1,10 +1,11 @@
 //! The README's tables of settings, as Markdown.
 
 use super::broker::{self, DIFFERENT_DEFAULTS, Ours};
+use super::group;
 use super::registry::{Effect, Key};
 use super::topic;
 
-/// Settings of broker and topics that act.
+/// Settings of broker, topics and groups that act.
 pub fn acting() -> String {
     let mut table = "| setting | of | type | default | what it does |\n|---|---|---|---|---|\n".to_string();
     for (key, of) in every_key().filter(|(key, _)| matches!(key.effect, Effect::Acts | Effect::ActsOnlyAs(_))) {
@@ -35,9 +36,11 @@ pub fn different_defaults() -> String {
 pub fn without_effect() -> String {
     let names = |wanted: &dyn Fn(Effect) -> bool| {
         let rows = every_key().filter(|(key, _)| wanted(key.effect));
-        rows.map(|(key, of)| if of == "topic" { format!("`{}` (topic)", key.name) } else { format!("`{}`", key.name) })
-            .collect::<Vec<_>>()
-            .join(", ")
+        let name = |(key, of): (&Key, &str)| match of {
+            "broker" => format!("`{}`", key.name),
+            of => format!("`{}` ({of})", key.name),
+        };
+        rows.map(name).collect::<Vec<_>>().join(", ")
     };
     format!(
         "Not acting yet: {}.\n\nWithout a counterpart here: {}.\n",
@@ -48,6 +51,7 @@ pub fn without_effect() -> String {
 
 fn every_key() -> impl Iterator<Item = (&'static Key, &'static str)> {
     let keys = broker::keys().map(|key| (key, "broker")).chain(topic::keys().map(|key| (key, "topic")));
+    let keys = keys.chain(group::keys().map(|key| (key, "group")));
     keys.filter(|(key, _)| !key.internal)
 }
 

@@ -4,6 +4,7 @@
 //! the check of a value, the DescribeConfigs entry and the README row are all read from it. Types, ranges and the
 //! printed form of values follow Kafka's `ConfigDef`. Left out: importance and display groups, which nothing reads.
 
+use std::collections::BTreeMap;
 use thiserror::Error;
 
 /// The type of a setting, as DescribeConfigs reports it (Kafka's `ConfigDef.Type`).
@@ -60,6 +61,8 @@ pub enum Valid {
     GzipLevel,
     /// `*`, or `partition:broker` pairs.
     ThrottledReplicas,
+    /// `earliest`, `latest`, or `by_duration:` and a duration that is not negative.
+    ShareOffsetReset,
 }
 
 /// Where a setting can be given.
@@ -71,6 +74,8 @@ pub enum Scope {
     BrokerDynamic,
     /// On a topic, inherited from the broker's synonym.
     Topic,
+    /// On a group, inherited from the broker's synonym.
+    Group,
 }
 
 /// What giving the setting does today.
@@ -87,7 +92,7 @@ pub enum Effect {
     Controller,
 }
 
-/// A broker setting that a topic setting inherits from, and the milliseconds in its unit (0: not a time).
+/// A broker setting that a setting of a topic or group inherits from, and the milliseconds in its unit (0: not a time).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Synonym {
     pub name: &'static str,
@@ -124,7 +129,7 @@ pub struct Key {
     /// Accepted, but not described, as Kafka's internal settings.
     pub internal: bool,
     pub doc: &'static str,
-    /// For a topic setting, the broker settings it inherits from; the first one that has a value counts.
+    /// For a setting of a topic or group, the broker settings it inherits from; the first one that has a value counts.
     pub synonyms: &'static [Synonym],
 }
 
@@ -205,6 +210,12 @@ impl Key {
         self.effect = Effect::Acts;
         self
     }
+    /// A group setting that acts.
+    pub const fn group(mut self) -> Key {
+        self.scope = Scope::Group;
+        self.effect = Effect::Acts;
+        self
+    }
 
     /// Whether the value must not be shown.
     pub fn is_sensitive(&self) -> bool {
@@ -282,6 +293,9 @@ impl Key {
             Valid::OneOfIgnoringCase(words) if !words.iter().any(|word| word.eq_ignore_ascii_case(value)) => {
                 Err(self.invalid(value, format!("String must be one of (case insensitive): {}", words.join(", "))))
             }
+            Valid::ShareOffsetReset if !super::group::is_offset_reset(value) => {
+                Err(self.invalid(value, "Expected earliest, latest or by_duration:<PnDTnHnMn.nS>".to_string()))
+            }
             _ => Ok(value.to_string()),
         }
     }
@@ -327,6 +341,18 @@ fn is_throttle_list(items: &[&str]) -> bool {
         item.is_empty() || item.split_once(':').is_some_and(|(partition, broker)| digits(partition) && digits(broker))
     };
     items == ["*"] || items.iter().all(pair)
+}
+
+/// Of these settings, those that change nothing; `key` knows their declarations.
+pub(super) fn not_acting(
+    settings: &BTreeMap<String, String>,
+    key: impl Fn(&str) -> Option<&'static Key>,
+) -> Vec<&'static str> {
+    let idle = |name: &str, value: &str| {
+        let key = key(name)?;
+        (!key.acts_with(&key.check(value).ok()?)).then_some(key.name)
+    };
+    settings.iter().filter_map(|(name, value)| idle(name, value)).collect()
 }
 
 /// The elements of a comma-separated value; none for an empty one.

@@ -227,5 +227,9 @@ fn tables_for_the_readme() {
     assert!(different.contains("| `log.flush.interval.messages` | `9223372036854775807` | `1` |"), "{different}");
     assert!(different.contains("| `offsets.topic.replication.factor` | `3` | at most the live brokers |"));
     let idle = readme::without_effect();
+    assert!(
+        acting.contains("| `consumer.session.timeout.ms` | group | INT | from `group.consumer.session.timeout.ms` |")
+    );
+    assert!(idle.contains("`share.isolation.level` (group)"), "{idle}");
     assert!(idle.contains("`retention.ms` (topic)") && idle.contains("`num.io.threads`"), "{idle}");
 }

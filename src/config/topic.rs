@@ -1,13 +1,13 @@
 //! A topic's settings: what it inherits from the broker and what is its own (Kafka's `LogConfig`).
 //!
-//! The overrides are kept as text by the catalog; [`TopicConfig`] is what they come to. Left out: settings of groups,
-//! and tiered storage, whose keys are accepted as far as they ask for nothing.
+//! The overrides are kept as text by the catalog; [`TopicConfig`] is what they come to. Left out: tiered
+//! storage, whose keys are accepted as far as they ask for nothing.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::broker::BrokerConfig;
-use super::registry::{Invalid, Key, Setting, Valid, hours, list, minutes, ms, same, settings};
+use super::registry::{Invalid, Key, Setting, Valid, hours, list, minutes, ms, not_acting, same, settings};
 
 settings! {
     /// Every setting of a topic, as it is in force.
@@ -157,11 +157,7 @@ impl TopicConfig {
 
     /// Overrides that are stored and described without changing anything yet.
     pub fn not_acting(overrides: &BTreeMap<String, String>) -> Vec<&'static str> {
-        let idle = |name: &str, value: &str| {
-            let key = key(name)?;
-            (!key.acts_with(&key.check(value).ok()?)).then_some(key.name)
-        };
-        overrides.iter().filter_map(|(name, value)| idle(name, value)).collect()
+        not_acting(overrides, key)
     }
 
     /// What a topic has without overrides; `broker` gives the broker's settings in printed form.
@@ -210,7 +206,7 @@ fn checked(name: &str, value: &str) -> Result<String, Invalid> {
     key.check(value)
 }
 
-/// What a topic inherits for a setting: the first of the broker's settings that has a value, in milliseconds if it is
+/// What a topic or group inherits for a setting: the first of the broker's settings that has a value, in milliseconds if it is
 /// a time in another unit; a negative time in such a chain is -1.
 pub(super) fn inherited_value<'a>(key: &Key, broker: &impl Fn(&str) -> Option<&'a str>) -> Option<String> {
     if key.synonyms.is_empty() {

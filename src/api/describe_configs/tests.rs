@@ -1,11 +1,12 @@
 use super::*;
 use crate::api::Api;
 use crate::api::errors::ErrorCode;
-use crate::api::testing::{ask, create_topic, text};
+use crate::api::testing::{ask, create_topic, set_group, text};
 use crate::broker::Broker;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const GROUP: i8 = 32;
 
 fn resource(resource_type: i8, name: &str, keys: Option<&[&str]>) -> DescribeConfigsResource {
     DescribeConfigsResource::default()
@@ -93,7 +94,62 @@ async fn secrets_are_marked_and_have_no_value() {
     assert!(!format!("{response:?}").contains("hunter2"));
 }
 
-/// Codes as recorded from Apache Kafka 4.3.1, but for log levels, client metrics and groups, which it has.
+/// As recorded from Apache Kafka 4.3.1: what the Java client's tools print of a group, with and without settings.
+#[tokio::test]
+async fn groups_have_settings_whether_they_exist_or_not() {
+    let broker = Broker::in_memory(&[
+        ("group.consumer.min.heartbeat.interval.ms", "100"),
+        ("group.consumer.heartbeat.interval.ms", "200"),
+    ]);
+    set_group(&broker, "c.1", &[("consumer.heartbeat.interval.ms", "1000"), ("consumer.session.timeout.ms", "50000")]);
+    let api = Api::new(broker);
+    let keys = Some(&["consumer.heartbeat.interval.ms", "consumer.session.timeout.ms"][..]);
+    let wanted =
+        request(vec![resource(GROUP, "c.1", keys), resource(GROUP, "other", keys), resource(GROUP, "all", None)])
+            .with_include_synonyms(true)
+            .with_include_documentation(true);
+    for version in [3, 4] {
+        let results = ask(&api, version, &wanted).await.results;
+        let described: Vec<String> = results[..2]
+            .iter()
+            .flat_map(|result| &result.configs)
+            .map(|one| {
+                let synonyms = one.synonyms.iter();
+                let synonyms =
+                    synonyms.map(|one| format!("{}:{}={}", one.source, one.name, one.value.as_deref().unwrap()));
+                assert!(!one.read_only && !one.is_sensitive && one.config_type == 3);
+                assert!(one.documentation.as_ref().is_some_and(|text| !text.is_empty()));
+                let synonyms = synonyms.collect::<Vec<_>>().join(", ");
+                format!("{}={} {} {{{synonyms}}}", one.name, one.value.as_deref().unwrap(), one.config_source)
+            })
+            .collect();
+        assert_eq!(
+            described,
+            [
+                "consumer.heartbeat.interval.ms=1000 8 {8:consumer.heartbeat.interval.ms=1000, \
+                 4:group.consumer.heartbeat.interval.ms=200, 5:group.consumer.heartbeat.interval.ms=5000}",
+                "consumer.session.timeout.ms=50000 8 {8:consumer.session.timeout.ms=50000, \
+                 5:group.consumer.session.timeout.ms=45000}",
+                "consumer.heartbeat.interval.ms=200 4 {4:group.consumer.heartbeat.interval.ms=200, \
+                 5:group.consumer.heartbeat.interval.ms=5000}",
+                "consumer.session.timeout.ms=45000 5 {5:group.consumer.session.timeout.ms=45000}",
+            ]
+        );
+        assert_eq!(results[2].configs.len(), 17);
+    }
+}
+
+#[tokio::test]
+async fn a_reply_about_groups_has_bounds() {
+    let api = Api::new(Broker::in_memory(&[]));
+    let groups = (0..MAX_GROUPS + 2).map(|n| resource(GROUP, &format!("g{n}"), Some(&["share.isolation.level"])));
+    let results = ask(&api, 4, &request(groups.chain([resource(BROKER, "1", None)]).collect())).await.results;
+    let refused: Vec<usize> = (0..results.len()).filter(|at| results[*at].error_code != 0).collect();
+    assert_eq!(refused, [MAX_GROUPS, MAX_GROUPS + 1]);
+    assert_eq!(results[refused[0]].error_code, ErrorCode::InvalidRequest.code());
+}
+
+/// Codes as recorded from Apache Kafka 4.3.1, but for log levels and client metrics, which it has.
 #[tokio::test]
 async fn resources_that_are_not_described() {
     let api = Api::new(Broker::in_memory(&[]));
@@ -106,7 +162,7 @@ async fn resources_that_are_not_described() {
         (8, "", ErrorCode::InvalidRequest, "A broker id is an integer"),
         (8, "1", ErrorCode::InvalidRequest, "Log levels are not supported"),
         (16, "m", ErrorCode::InvalidRequest, "Client metrics subscriptions are not supported"),
-        (32, "g", ErrorCode::InvalidRequest, "Group settings are not supported"),
+        (GROUP, "", ErrorCode::InvalidRequest, "A group must be named"),
         (77, "x", ErrorCode::InvalidRequest, "Unknown resource type 77"),
         (0, "x", ErrorCode::InvalidRequest, "Unknown resource type 0"),
     ] {

@@ -22,6 +22,7 @@ fn topic_entry(pairs: &[(&str, &str)], overrides: &[(&str, &str)], name: &str) -
 fn synonyms(described: &Described) -> Vec<String> {
     let word = |source| match source {
         Source::DynamicTopic => "TOPIC",
+        Source::DynamicGroup => "GROUP",
         Source::DynamicBroker => "DYNAMIC",
         Source::StaticBroker => "STATIC",
         Source::Default => "DEFAULT",
@@ -113,6 +114,63 @@ fn sources_and_synonyms_of_a_topic() {
         let described = topic_entry(pairs, overrides, name);
         assert_eq!((described.value.as_deref(), described.source), (Some(value), source), "{pairs:?} {name}");
         assert_eq!(synonyms(&described), listed, "{pairs:?} {name}");
+        assert!(!described.read_only && !described.sensitive);
+    }
+}
+
+/// As recorded from Apache Kafka 4.3.1.
+#[test]
+fn sources_and_synonyms_of_a_group() {
+    let static_heartbeat = ("group.consumer.heartbeat.interval.ms", "200");
+    let broker = [("group.consumer.min.heartbeat.interval.ms", "100"), static_heartbeat];
+    for (own, name, value, source, listed) in [
+        (
+            &[][..],
+            "consumer.heartbeat.interval.ms",
+            "200",
+            Source::StaticBroker,
+            &["STATIC:group.consumer.heartbeat.interval.ms=200", "DEFAULT:group.consumer.heartbeat.interval.ms=5000"][..],
+        ),
+        (
+            &[],
+            "consumer.session.timeout.ms",
+            "45000",
+            Source::Default,
+            &["DEFAULT:group.consumer.session.timeout.ms=45000"],
+        ),
+        (
+            &[],
+            "share.isolation.level",
+            "read_uncommitted",
+            Source::Default,
+            &["DEFAULT:share.isolation.level=read_uncommitted"],
+        ),
+        (
+            &[("consumer.heartbeat.interval.ms", " 1000")],
+            "consumer.heartbeat.interval.ms",
+            "1000",
+            Source::DynamicGroup,
+            &[
+                "GROUP:consumer.heartbeat.interval.ms=1000",
+                "STATIC:group.consumer.heartbeat.interval.ms=200",
+                "DEFAULT:group.consumer.heartbeat.interval.ms=5000",
+            ],
+        ),
+        // Out of the broker's bounds, as it may be after a restart.
+        (
+            &[("consumer.session.timeout.ms", "1")],
+            "consumer.session.timeout.ms",
+            "1",
+            Source::DynamicGroup,
+            &["GROUP:consumer.session.timeout.ms=1", "DEFAULT:group.consumer.session.timeout.ms=45000"],
+        ),
+    ] {
+        let own = own.iter().map(|(name, value): &(&str, &str)| (name.to_string(), value.to_string())).collect();
+        let all = describe_group(&config(&broker), &own).unwrap();
+        assert_eq!(all.len(), 17);
+        let described = find(all, name);
+        assert_eq!((described.value.as_deref(), described.source), (Some(value), source), "{name}");
+        assert_eq!(synonyms(&described), listed);
         assert!(!described.read_only && !described.sensitive);
     }
 }

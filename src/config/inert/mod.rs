@@ -23,4 +23,4 @@ macro_rules! rows {
         )* ];
     };
 }
-use rows;
+pub(super) use rows;

@@ -1,22 +1,22 @@
-//! AlterConfigs 0-2 (key 33): replaces all settings that a topic has of its own; and what IncrementalAlterConfigs has in
+//! AlterConfigs 0-2 (key 33): replaces all settings that a topic or group has of its own; and what IncrementalAlterConfigs has in
 //! common with it.
 //!
 //! Resources succeed and fail one by one; what succeeds becomes durable together, before the answer, and open
-//! partitions follow it. A resource that is named twice is INVALID_REQUEST both times, and so is one with a setting named
+//! partitions and groups follow it. A group need not exist. A resource that is named twice is INVALID_REQUEST both times, and so is one with a setting named
 //! twice, or without a value. With `validate_only` nothing is changed. Settings that are stored without an effect are
 //! warned about when they are set.
 //!
 //! Versions: 1 throttled after the reply; 2 flexible.
 //!
-//! Gaps: a broker's settings cannot be changed while it runs, and log levels, client metrics and groups have none yet:
+//! Gaps: a broker's settings cannot be changed while it runs, and log levels and client metrics have none yet:
 //! INVALID_REQUEST with a text. (`ConfigAdminManager`, `ControllerConfigurationValidator`, `ConfigurationControlManager`.)
 
 use super::config_resource::{Kind, Refusal, check_node_id};
 use super::context::{Ctx, Operation, throttle};
 use super::errors::ErrorCode;
 use crate::broker::Broker;
-use crate::catalog::{ConfigChange, ConfigRules, Configs, Draft, Topic, TopicError, check_name};
-use crate::config::TopicConfig;
+use crate::catalog::{ConfigChange, ConfigRules, Configs, Draft, Image, Topic, TopicError, check_name};
+use crate::config::{TopicConfig, group};
 use kafka_protocol::messages::alter_configs_request::AlterConfigsResource;
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
@@ -32,13 +32,19 @@ pub(super) struct Alteration {
     pub change: Result<Change, Refusal>,
 }
 
-/// What is to become of a topic's settings.
+/// What is to become of the settings of a topic or group.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
     /// These change, in this order.
     Some(Vec<(String, ConfigChange)>),
     /// These replace all.
     All(Configs),
+}
+
+/// Whose settings change, by name.
+enum Owner {
+    Topic(String),
+    Group(String),
 }
 
 /// What became of a resource.
@@ -103,7 +109,7 @@ pub(super) async fn alter(ctx: &Arc<Ctx>, alterations: Vec<Alteration>, validate
     for one in &alterations {
         *named.entry((one.resource_type, one.name.clone())).or_default() += 1;
     }
-    let mut changes: Vec<(String, Change)> = Vec::new();
+    let mut changes: Vec<(Owner, Change)> = Vec::new();
     let mut altered = Vec::with_capacity(alterations.len());
     for one in alterations {
         let key = (one.resource_type, one.name.clone());
@@ -111,7 +117,7 @@ pub(super) async fn alter(ctx: &Arc<Ctx>, alterations: Vec<Alteration>, validate
             Some(1) => check(ctx, one.resource_type, &one.name, one.change),
             _ => Err(Refusal::invalid("Each resource must be named at most once")),
         };
-        let outcome = checked.map(|change| changes.push((one.name.to_string(), change)));
+        let outcome = checked.map(|change| changes.push(change));
         altered.push(Altered { resource_type: one.resource_type, name: one.name, outcome });
     }
     let ctx = ctx.clone();
@@ -124,8 +130,13 @@ pub(super) async fn alter(ctx: &Arc<Ctx>, alterations: Vec<Alteration>, validate
     altered
 }
 
-/// Whether it is a topic that the client may change, before anybody looks whether it exists.
-fn check(ctx: &Ctx, resource_type: i8, name: &str, change: Result<Change, Refusal>) -> Result<Change, Refusal> {
+/// Whether it is something that the client may change, before anybody looks whether it exists.
+fn check(
+    ctx: &Ctx,
+    resource_type: i8,
+    name: &str,
+    change: Result<Change, Refusal>,
+) -> Result<(Owner, Change), Refusal> {
     let change = change?;
     let kind =
         Kind::of(resource_type).ok_or_else(|| Refusal::invalid(format!("Unknown resource type {resource_type}")))?;
@@ -134,7 +145,7 @@ fn check(ctx: &Ctx, resource_type: i8, name: &str, change: Result<Change, Refusa
         Kind::Topic if name.is_empty() => Err(Refusal::invalid("There are no settings for all topics")),
         Kind::Topic => {
             check_name(name)?;
-            Ok(change)
+            Ok((Owner::Topic(name.to_owned()), change))
         }
         Kind::Broker => {
             if !name.is_empty() {
@@ -149,59 +160,91 @@ fn check(ctx: &Ctx, resource_type: i8, name: &str, change: Result<Change, Refusa
         Kind::ClientMetrics => {
             Err(Refusal::invalid("Client metrics subscriptions are not supported by this broker yet."))
         }
-        Kind::Group => Err(Refusal::invalid("Group settings are not supported by this broker yet.")),
+        Kind::Group => Ok((Owner::Group(name.to_owned()), change)),
     }
 }
 
 /// What became of each change. Waits for the disk.
-fn apply(broker: &Broker, changes: &[(String, Change)], validate_only: bool) -> Vec<Result<(), Refusal>> {
+fn apply(broker: &Broker, changes: &[(Owner, Change)], validate_only: bool) -> Vec<Result<(), Refusal>> {
     if changes.is_empty() {
         return Vec::new();
     }
-    broker.with_config_rules(|rules| {
-        let decide = |draft: &mut Draft<'_>| -> Vec<Result<Arc<Topic>, Refusal>> {
-            changes.iter().map(|(name, change)| decide(draft, name, change, rules)).collect()
-        };
-        if validate_only {
-            return broker.catalog().preview(decide).into_iter().map(|outcome| outcome.map(drop)).collect();
-        }
-        match broker.catalog().update(decide) {
-            Ok((outcomes, _)) => {
-                outcomes.into_iter().map(|outcome| outcome.map(|before| follow(broker, &before))).collect()
+    broker.with_config_rules(|topics| {
+        broker.with_group_config_rules(|groups| {
+            let decide = |draft: &mut Draft<'_>| -> Vec<Result<Before, Refusal>> {
+                let mut decide = |(owner, change): &(Owner, Change)| match owner {
+                    Owner::Topic(name) => alter_topic(draft, name, change, topics),
+                    Owner::Group(name) => alter_group(draft, name, change, groups),
+                };
+                changes.iter().map(&mut decide).collect()
+            };
+            if validate_only {
+                return broker.catalog().preview(decide).into_iter().map(|outcome| outcome.map(drop)).collect();
             }
-            Err(error) => {
-                let refusal = Refusal::new(ErrorCode::from(&error), error.to_string());
-                changes.iter().map(|_| Err(refusal.clone())).collect()
+            match broker.catalog().update(decide) {
+                Ok((outcomes, _)) => {
+                    outcomes.into_iter().map(|outcome| outcome.map(|before| follow(broker, before))).collect()
+                }
+                Err(error) => {
+                    let refusal = Refusal::new(ErrorCode::from(&error), error.to_string());
+                    changes.iter().map(|_| Err(refusal.clone())).collect()
+                }
             }
-        }
+        })
     })
 }
 
-/// Answers what the topic was before.
-fn decide(draft: &mut Draft<'_>, name: &str, change: &Change, rules: ConfigRules<'_>) -> Result<Arc<Topic>, Refusal> {
+/// What was changed, as it was before.
+enum Before {
+    Topic(Arc<Topic>),
+    Group(String, Configs),
+}
+
+fn alter_topic(draft: &mut Draft<'_>, name: &str, change: &Change, rules: ConfigRules<'_>) -> Result<Before, Refusal> {
     let before = draft.image().topic(name).cloned().ok_or_else(|| TopicError::UnknownName(name.to_owned()))?;
     match change {
         Change::Some(changes) => draft.alter_configs(name, changes, rules)?,
         Change::All(configs) => draft.replace_configs(name, configs.clone(), rules)?,
     }
-    Ok(before)
+    Ok(Before::Topic(before))
 }
 
-/// Brings the settings of a topic, which were those of `before`, to its partitions.
-fn follow(broker: &Broker, before: &Topic) {
-    broker.settings_changed(before.id);
-    let image = broker.catalog().image();
-    if let Some(after) = image.topic_by_id(before.id) {
-        let idle = newly_idle(&before.configs, &after.configs);
-        if !idle.is_empty() {
-            tracing::warn!(topic = %after.name, "these settings are stored but have no effect yet: {}", idle.join(", "));
+fn alter_group(draft: &mut Draft<'_>, name: &str, change: &Change, rules: ConfigRules<'_>) -> Result<Before, Refusal> {
+    let before = of_group(draft.image(), name);
+    match change {
+        Change::Some(changes) => draft.alter_group_configs(name, changes, rules)?,
+        Change::All(configs) => draft.replace_group_configs(name, configs.clone(), rules)?,
+    }
+    Ok(Before::Group(name.to_owned(), before))
+}
+
+fn of_group(image: &Image, name: &str) -> Configs {
+    image.group_configs(name).map_or_else(Configs::new, |configs| Configs::clone(configs))
+}
+
+/// Brings changed settings to the partitions of their topic. Groups look for theirs whenever they need them.
+fn follow(broker: &Broker, before: Before) {
+    let (kind, name, idle) = match before {
+        Before::Topic(before) => {
+            broker.settings_changed(before.id);
+            let image = broker.catalog().image();
+            let Some(after) = image.topic_by_id(before.id) else { return };
+            let idle = newly_idle(TopicConfig::not_acting(&after.configs), &before.configs, &after.configs);
+            ("topic", after.name.to_string(), idle)
         }
+        Before::Group(name, before) => {
+            let after = of_group(&broker.catalog().image(), &name);
+            let idle = newly_idle(group::not_acting(&after), &before, &after);
+            ("group", name, idle)
+        }
+    };
+    if !idle.is_empty() {
+        tracing::warn!(kind, name, "these settings are stored but have no effect yet: {}", idle.join(", "));
     }
 }
 
-/// Settings that do nothing and were not like this before.
-fn newly_idle(before: &Configs, after: &Configs) -> Vec<&'static str> {
-    let mut idle = TopicConfig::not_acting(after);
+/// Of settings that do nothing those that were not like this before.
+fn newly_idle(mut idle: Vec<&'static str>, before: &Configs, after: &Configs) -> Vec<&'static str> {
     idle.retain(|name| before.get(*name) != after.get(*name));
     idle
 }

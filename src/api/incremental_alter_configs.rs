@@ -1,4 +1,5 @@
-//! IncrementalAlterConfigs 0-1 (key 44): changes single settings of topics (KIP-339).
+//! IncrementalAlterConfigs 0-1 (key 44): changes single settings of topics (KIP-339) and
+//! groups (KIP-848).
 //!
 //! A setting is set, deleted (back to what it inherits), or, if it is a list, gets elements appended or subtracted; a
 //! list that the topic does not have yet starts from what it inherits. Everything else is as in `alter_configs.rs`,

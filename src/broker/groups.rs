@@ -3,6 +3,7 @@
 use super::{Partitions, Use};
 use crate::catalog::{CONSUMER_OFFSETS, Catalog, Image, Topic};
 use crate::config::BrokerConfig;
+use crate::config::group::{CONSUMER_HEARTBEAT_INTERVAL_MS, CONSUMER_SESSION_TIMEOUT_MS, own_number};
 use crate::coordinator::group::GroupShard;
 use crate::coordinator::group::records::partition_for;
 use crate::coordinator::group::request::{ListedGroup, Reply, Request};
@@ -22,7 +23,11 @@ pub struct Groups {
 
 impl Groups {
     pub(super) fn new(config: Arc<BrokerConfig>, catalog: Arc<Catalog>, partitions: Arc<Partitions>) -> Self {
-        let world = Arc::new(GroupWorld { catalog: catalog.clone(), last: Mutex::new((catalog.image(), 0)) });
+        let world = Arc::new(GroupWorld {
+            config: config.clone(),
+            catalog: catalog.clone(),
+            last: Mutex::new((catalog.image(), 0)),
+        });
         let settings = Arc::new(GroupSettings::new(&config));
         let home = GroupHome { config, catalog: catalog.clone(), partitions, settings, world };
         Groups { shell: Shell::new(Box::new(home)), catalog }
@@ -111,6 +116,7 @@ impl Home<GroupShard> for GroupHome {
 
 /// What groups see of the catalog.
 struct GroupWorld {
+    config: Arc<BrokerConfig>,
     catalog: Arc<Catalog>,
     /// The image that was seen last, and its number.
     last: Mutex<(Arc<Image>, u64)>,
@@ -126,8 +132,13 @@ impl World for GroupWorld {
         Arc::new(ImageTopics { image, version: last.1 })
     }
 
-    fn overrides(&self, _group_id: &str) -> GroupOverrides {
-        GroupOverrides::default()
+    fn overrides(&self, group_id: &str) -> GroupOverrides {
+        let image = self.catalog.image();
+        let Some(configs) = image.group_configs(group_id) else { return GroupOverrides::default() };
+        GroupOverrides {
+            consumer_session_timeout_ms: own_number(&self.config, configs, CONSUMER_SESSION_TIMEOUT_MS),
+            consumer_heartbeat_interval_ms: own_number(&self.config, configs, CONSUMER_HEARTBEAT_INTERVAL_MS),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use kafka_protocol::messages::alter_configs_request::AlterableConfig;
 use kafka_protocol::messages::incremental_alter_configs_request as incremental;
 
 const TOPIC: i8 = 2;
+const GROUP: i8 = 32;
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 const APPEND: i8 = 2;
@@ -191,9 +192,9 @@ async fn what_is_refused_changes_nothing() {
             assert!(outcome[0].1.as_deref().unwrap().contains(message), "{outcome:?}");
         }
     }
-    for resource_type in [16, 32] {
-        assert_eq!(setting.change(1, &[(resource_type, "x", good)], false).await[0].0, invalid_request.code());
-        assert_eq!(setting.replace(2, resource_type, "x", &[], false).await.0, invalid_request.code());
+    for (resource_type, name) in [(16, "x"), (GROUP, "")] {
+        assert_eq!(setting.change(1, &[(resource_type, name, good)], false).await[0].0, invalid_request.code());
+        assert_eq!(setting.replace(2, resource_type, name, &[], false).await.0, invalid_request.code());
     }
     assert_eq!(setting.replace(2, 4, "1", &[], false).await.0, invalid_request.code());
     let twice =
@@ -240,11 +241,90 @@ fn a_setting_without_effect_is_warned_about_when_it_is_set() {
     let configs = |pairs: &[(&str, &str)]| -> Configs {
         pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
     };
+    let newly = |before: &Configs, after: &Configs| newly_idle(TopicConfig::not_acting(after), before, after);
     let retention = configs(&[("retention.ms", "1"), ("flush.ms", "1")]);
-    assert_eq!(newly_idle(&Configs::new(), &retention), ["retention.ms"]);
-    assert_eq!(newly_idle(&retention, &retention), Vec::<&str>::new());
+    assert_eq!(newly(&Configs::new(), &retention), ["retention.ms"]);
+    assert_eq!(newly(&retention, &retention), Vec::<&str>::new());
     let more = configs(&[("retention.ms", "2"), ("cleanup.policy", "compact")]);
-    assert_eq!(newly_idle(&retention, &more), ["cleanup.policy", "retention.ms"]);
-    assert_eq!(newly_idle(&more, &retention), ["retention.ms"]);
-    assert_eq!(newly_idle(&more, &Configs::new()), Vec::<&str>::new());
+    assert_eq!(newly(&retention, &more), ["cleanup.policy", "retention.ms"]);
+    assert_eq!(newly(&more, &retention), ["retention.ms"]);
+    assert_eq!(newly(&more, &Configs::new()), Vec::<&str>::new());
+}
+
+const HEARTBEAT: &str = "consumer.heartbeat.interval.ms";
+const SESSION: &str = "consumer.session.timeout.ms";
+
+impl Setting {
+    fn of_group(&self, name: &str) -> Vec<(String, String)> {
+        of_group(&self.broker.catalog().image(), name).into_iter().collect()
+    }
+}
+
+/// The course of `group-configs` as recorded from Apache Kafka 4.3.1, within the broker's default bounds.
+#[tokio::test]
+async fn groups_have_settings_of_their_own() {
+    for version in [0, 1] {
+        let setting = Setting::new();
+        let (both, first): (&[_], &[_]) =
+            (&[(SET, HEARTBEAT, Some("6000")), (SET, SESSION, Some("50000"))], &[(SET, HEARTBEAT, Some("6000"))]);
+        let set = pairs(&[(HEARTBEAT, "6000"), (SESSION, "50000")]);
+        assert_eq!(setting.change(version, &[(GROUP, "g", both)], true).await, [DONE]);
+        assert_eq!(setting.of_group("g"), []);
+        assert_eq!(setting.change(version, &[(GROUP, "g", both), (GROUP, "h", first)], false).await, [DONE, DONE]);
+        assert_eq!(setting.of_group("g"), set);
+        for (operation, name, value) in [
+            (SET, HEARTBEAT, "4999"),
+            (SET, HEARTBEAT, "15001"),
+            (SET, SESSION, "44999"),
+            (SET, SESSION, "60001"),
+            (SET, SESSION, "soon"),
+            (SET, "no.such.key", "1"),
+            (SET, "retention.ms", "1"),
+            (APPEND, SESSION, "1"),
+            (SUBTRACT, SESSION, "1"),
+        ] {
+            let change: &[_] = &[(operation, name, Some(value))];
+            let outcome = setting.change(version, &[(GROUP, "g", change)], false).await;
+            assert_eq!(outcome[0].0, ErrorCode::InvalidConfig.code(), "{name}={value}");
+        }
+        assert_eq!(setting.of_group("g"), set);
+        let remove: &[_] = &[(DELETE, HEARTBEAT, None)];
+        for _ in 0..2 {
+            assert_eq!(setting.change(version, &[(GROUP, "g", remove)], false).await, [DONE]);
+            assert_eq!(setting.of_group("g"), pairs(&[(SESSION, "50000")]));
+        }
+        let nameless = setting.change(version, &[(GROUP, "", both)], false).await;
+        assert_eq!(nameless[0].0, ErrorCode::InvalidRequest.code());
+        assert_eq!(setting.of_group("h"), pairs(&[(HEARTBEAT, "6000")]));
+    }
+}
+
+#[tokio::test]
+async fn the_settings_of_a_group_are_replaced() {
+    for version in 0..=2 {
+        let setting = Setting::new();
+        let replace = async |configs: &[(&str, Option<&str>)], validate_only| {
+            setting.replace(version, GROUP, "g", configs, validate_only).await
+        };
+        assert_eq!(replace(&[(HEARTBEAT, Some("6000")), (SESSION, Some("50000"))], false).await, DONE);
+        assert_eq!(replace(&[(SESSION, Some(" 46000"))], false).await, DONE);
+        assert_eq!(replace(&[(SESSION, Some("47000"))], true).await, DONE);
+        assert_eq!(replace(&[(SESSION, Some("1"))], true).await.0, ErrorCode::InvalidConfig.code());
+        assert_eq!(replace(&[(SESSION, None)], false).await.0, ErrorCode::InvalidRequest.code());
+        assert_eq!(setting.of_group("g"), pairs(&[(SESSION, " 46000")]));
+        assert_eq!(replace(&[], false).await, DONE);
+        assert_eq!(setting.broker.catalog().image().groups_with_configs().len(), 0);
+    }
+}
+
+/// A topic and a group of the same name are two resources.
+#[tokio::test]
+async fn groups_and_topics_change_together() {
+    let setting = Setting::new();
+    let (session, retention): (&[_], &[_]) = (&[(SET, SESSION, Some("50000"))], &[(SET, "retention.ms", Some("1"))]);
+    let wanted = [(GROUP, "t", session), (TOPIC, "t", retention), (GROUP, "u", retention), (TOPIC, "u", session)];
+    let codes: Vec<_> = setting.change(1, &wanted, false).await.into_iter().map(|one| one.0).collect();
+    assert_eq!(codes, [0, 0, 40, 40]);
+    assert_eq!((setting.of_group("t"), setting.of_group("u")), (pairs(&[(SESSION, "50000")]), vec![]));
+    assert_eq!((setting.configs("t"), setting.configs("u")), (pairs(&[("retention.ms", "1")]), vec![]));
 }

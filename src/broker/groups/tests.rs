@@ -3,6 +3,7 @@
 use super::*;
 use crate::broker::Broker;
 use crate::broker::stalling::Stalling;
+use crate::catalog::{ConfigRules, Configs};
 use crate::coordinator::Now;
 use crate::coordinator::group::request::{Caller, CommitOffset, CommitOffsets, FetchOffsets, FetchedOffset};
 use crate::log::disk::Files;
@@ -12,7 +13,7 @@ use crate::wire::errors::ErrorCode;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
-use kafka_protocol::messages::{GroupId, JoinGroupRequest, SyncGroupRequest};
+use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, GroupId, JoinGroupRequest, SyncGroupRequest};
 use kafka_protocol::protocol::StrBytes;
 use std::time::Duration;
 
@@ -24,7 +25,12 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn open(files: impl Files + 'static) -> Arc<Broker> {
-    let config = BrokerConfig::from_pairs([("log.dirs", "/data"), ("offsets.topic.num.partitions", "1")]).unwrap();
+    open_with(files, &[])
+}
+
+fn open_with(files: impl Files + 'static, settings: &[(&str, &str)]) -> Arc<Broker> {
+    let always = [("log.dirs", "/data"), ("offsets.topic.num.partitions", "1")];
+    let config = BrokerConfig::from_pairs(always.iter().chain(settings).copied()).unwrap();
     let broker = Broker::open(Arc::new(files), config, 64).unwrap();
     for topic in [CONSUMER_OFFSETS, "t"] {
         broker.create_on_first_use(&[topic.to_owned()]).unwrap().remove(0).unwrap();
@@ -246,4 +252,45 @@ async fn timers_go_off_though_nobody_asks() {
         matches!(second, Ok(Reply::JoinGroup(response)) if response.error_code == 0 && response.generation_id == 2)
     );
     running.abort();
+}
+
+/// The heartbeat interval that a new member of a consumer group is told.
+async fn told_interval(broker: &Broker, group_id: &str) -> i32 {
+    let request = ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(GroupId(StrBytes::from(group_id.to_owned())))
+        .with_member_id(StrBytes::from(Uuid::new_v4().to_string()))
+        .with_rebalance_timeout_ms(60_000)
+        .with_subscribed_topic_names(Some(vec![StrBytes::from_static_str("t").into()]))
+        .with_topic_partitions(Some(vec![]));
+    let caller = Caller { version: 1, client_id: "c".into(), client_host: "/h".into() };
+    let beating = Request::ConsumerGroupHeartbeat { caller, request, fresh_id: Uuid::new_v4() };
+    match soon(broker.groups().ask(group_id, beating)).await {
+        Ok(Reply::ConsumerGroupHeartbeat(response)) if response.error_code == 0 => response.heartbeat_interval_ms,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_heeds_settings_of_its_own_at_once_and_after_a_restart() {
+    let files = MemoryFiles::new();
+    let broker = open(files.clone());
+    assert_eq!(told_interval(&broker, "g").await, 5_000);
+    let configs = Configs::from([
+        ("consumer.heartbeat.interval.ms".to_owned(), "14000".to_owned()),
+        ("consumer.session.timeout.ms".to_owned(), "50000".to_owned()),
+    ]);
+    let set =
+        |rules: ConfigRules<'_>| broker.catalog().update(|draft| draft.replace_group_configs("g", configs, rules));
+    broker.with_group_config_rules(set).unwrap().0.unwrap();
+    assert_eq!((told_interval(&broker, "g").await, told_interval(&broker, "h").await), (14_000, 5_000));
+    broker.stop().unwrap();
+
+    let broker = open(files.after_crash(LOSE_ALL));
+    assert_eq!((told_interval(&broker, "g").await, told_interval(&broker, "h").await), (14_000, 5_000));
+    broker.stop().unwrap();
+
+    // A setting that the broker has come to exclude acts as its bound.
+    let broker = open_with(files.after_crash(LOSE_ALL), &[("group.consumer.max.heartbeat.interval.ms", "9000")]);
+    assert_eq!(told_interval(&broker, "g").await, 9_000);
+    broker.stop().unwrap();
 }

@@ -41,11 +41,12 @@ impl ConsumerGroup {
         changed
     }
 
-    /// Counts the group's epoch up, if `bump` says so or the topics are not those that its hash is of.
+    /// Counts the group's epoch up, if `bump` says so or the topics are not those that its hash is of. A group begins in epoch
+    /// 1, so that the first that is stored is 2 (4.3's `ModernGroup`).
     pub fn bump_epoch(&mut self, cx: &mut Cx<'_>, topics: &dyn Topics, bump: bool) {
         let metadata_hash = metadata_hash(&self.state, topics);
         if bump || metadata_hash != self.state.metadata_hash {
-            let value = ConsumerGroupMetadataValue { epoch: self.state.epoch.saturating_add(1), metadata_hash };
+            let value = ConsumerGroupMetadataValue { epoch: self.state.epoch.max(1).saturating_add(1), metadata_hash };
             let group_id = cx.group_id.to_string();
             self.emit(cx, Record::ConsumerGroupMetadata { group_id, value: Some(value) });
         }

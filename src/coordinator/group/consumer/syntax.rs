@@ -89,7 +89,6 @@ fn class_length(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::super::regex::compile;
-    use super::*;
 
     #[test]
     fn quoted_text_stands_for_itself() {

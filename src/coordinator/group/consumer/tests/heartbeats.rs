@@ -104,8 +104,8 @@ fn an_epoch_is_accepted_once_more_if_its_answer_may_have_been_lost() {
     bench.heartbeat(join("a", &["t"]));
     // Unknown epochs, both ways.
     let greater = bench.heartbeat(beat("a", 2));
-    let message = "The consumer group member has a greater member epoch (2) than the one known by the group \
-                   coordinator (1). The member must abandon all its partitions and rejoin.";
+    let message = "The consumer group member has a greater member epoch (3) than the one known by the group \
+                   coordinator (2). The member must abandon all its partitions and rejoin.";
     assert_eq!(refused(&greater), (ErrorCode::FencedMemberEpoch, message));
     // The join may be repeated.
     assert_eq!(told(&bench.heartbeat(join("a", &["t"]))), (1, Some(vec![(topic, vec![0, 1])])));
@@ -113,8 +113,8 @@ fn an_epoch_is_accepted_once_more_if_its_answer_may_have_been_lost() {
     bench.topic("t", 3);
     assert_eq!(told(&bench.heartbeat(beat("a", 1))), (2, Some(vec![(topic, vec![0, 1, 2])])));
     let without = bench.heartbeat(beat("a", 1));
-    let message = "The consumer group member has a smaller member epoch (1) than the one known by the group \
-                   coordinator (2). The member must abandon all its partitions and rejoin.";
+    let message = "The consumer group member has a smaller member epoch (2) than the one known by the group \
+                   coordinator (3). The member must abandon all its partitions and rejoin.";
     assert_eq!(refused(&without), (ErrorCode::FencedMemberEpoch, message));
     let too_much = bench.heartbeat(owning("a", 1, &[(topic, &[0, 1, 3])]));
     assert_eq!(refused(&too_much).0, ErrorCode::FencedMemberEpoch);
@@ -321,10 +321,10 @@ fn a_group_is_described_and_listed() {
     bench.heartbeat(join("b", &["t"]));
     let described = bench.group().describe(GROUP, &bench.settings.consumer, &bench.topics());
     assert_eq!(described.group_id.as_str(), GROUP);
-    assert_eq!((described.group_epoch, described.assignment_epoch), (2, 2));
+    assert_eq!((described.group_epoch, described.assignment_epoch), (3, 3));
     assert_eq!((described.group_state.as_str(), described.assignor_name.as_str()), ("Reconciling", "uniform"));
     let [a, b] = described.members.as_slice() else { panic!("{described:?}") };
-    assert_eq!((a.member_id.as_str(), a.member_epoch, a.member_type), ("a", 1, 1));
+    assert_eq!((a.member_id.as_str(), a.member_epoch, a.member_type), ("a", 2, 1));
     assert_eq!(
         (a.rack_id.as_deref(), a.client_id.as_str(), a.client_host.as_str()),
         (Some("r"), "client", "/127.0.0.1")

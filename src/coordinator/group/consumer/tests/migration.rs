@@ -6,6 +6,8 @@ use crate::coordinator::group::request::Reply;
 use crate::coordinator::group::settings::MigrationPolicy;
 use crate::coordinator::group::{Group, classic};
 use crate::wire::errors::ErrorCode;
+use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
+use uuid::Uuid;
 
 fn code(code: ErrorCode) -> i16 {
     code.code()
@@ -13,6 +15,19 @@ fn code(code: ErrorCode) -> i16 {
 
 fn is_classic(bench: &Bench) -> bool {
     matches!(bench.shard.group(GROUP), Some(Group::Classic(_)))
+}
+
+/// Epochs are told as they are here: a group that was classic goes on from its generation.
+fn told(response: &ConsumerGroupHeartbeatResponse) -> (i32, Option<Vec<(Uuid, Vec<i32>)>>) {
+    (response.member_epoch, assigned(response))
+}
+
+fn beat(member: &str, epoch: i32) -> ConsumerGroupHeartbeatRequest {
+    super::world::beat(member, counted(epoch))
+}
+
+fn owning(member: &str, epoch: i32, owned: &[(Uuid, &[i32])]) -> ConsumerGroupHeartbeatRequest {
+    super::world::owning(member, counted(epoch), owned)
 }
 
 #[test]
@@ -97,7 +112,7 @@ fn a_static_member_goes_back_to_the_classic_protocol() {
     bench.heartbeat(join("new", &["t"]).with_instance_id(Some(text("i"))));
     let request = join_request("", &["t"], &[]).with_group_instance_id(Some(text("i")));
     let joined = bench.join(request);
-    assert_eq!((joined.error_code, joined.generation_id), (0, 1));
+    assert_eq!((joined.error_code, joined.generation_id), (0, 2));
     assert!(is_classic(&bench));
     let Some(Group::Classic(group)) = bench.shard.group(GROUP) else { panic!() };
     let member = group.member(&joined.member_id).expect("under its new id");
@@ -176,7 +191,7 @@ fn groups_change_over_only_where_they_may() {
     bench.heartbeat(join("new", &["t"]));
     bench.heartbeat(beat("new", -1));
     assert!(!is_classic(&bench));
-    assert_eq!(bench.epochs().0, 3);
+    assert_eq!(bench.state().epoch, 3);
     assert_eq!(bench.classic_beat(&old, 1), ErrorCode::RebalanceInProgress);
 }
 
@@ -194,10 +209,10 @@ fn empty_groups_are_replaced_either_way_and_their_offsets_stay() {
     bench.classic_leave(&[(&old, None)]);
     let Some(Group::Classic(group)) = bench.shard.group(GROUP) else { panic!() };
     assert_eq!(group.state(), classic::State::Empty);
-    assert_eq!(told(&bench.heartbeat(join("new", &["t"]))), (1, Some(vec![(topic, vec![0])])));
+    assert_eq!(told(&bench.heartbeat(join("new", &["t"]))), (2, Some(vec![(topic, vec![0])])));
     assert_eq!(kinds(&bench.records)[0], "-GroupMetadata");
     bench.crash();
-    assert_eq!(told(&bench.heartbeat(beat("new", 1))), (1, None));
+    assert_eq!(told(&bench.heartbeat(beat("new", 2))), (2, None));
 }
 
 #[test]
@@ -214,28 +229,28 @@ fn members_of_the_classic_protocol_are_held_to_its_rules() {
     assert_eq!(bench.join(broken).error_code, code(ErrorCode::UnknownServerError));
     let id = asked.member_id.to_string();
     let joined = bench.join(join_request(&id, &["t"], &[]));
-    assert_eq!((joined.error_code, joined.generation_id), (0, 2));
+    assert_eq!((joined.error_code, joined.generation_id), (0, 3));
     // One that shares no protocol with it.
     let mut other = join_request("y", &["t"], &[]);
     other.protocols[0].name = text("other");
     assert_eq!(bench.join(other).error_code, code(ErrorCode::InconsistentGroupProtocol));
 
-    assert_eq!(bench.sync("new", 1, &[]).error_code, code(ErrorCode::UnknownMemberId));
-    assert_eq!(bench.sync(&id, 1, &[]).error_code, code(ErrorCode::IllegalGeneration));
-    assert_eq!(bench.classic_beat("new", 1), ErrorCode::UnknownMemberId);
-    assert_eq!(bench.classic_beat("nobody", 1), ErrorCode::UnknownMemberId);
-    assert_eq!(bench.classic_beat(&id, 3), ErrorCode::IllegalGeneration);
-    assert_eq!(bench.sync(&id, 2, &[]).error_code, 0);
-    assert_eq!(bench.classic_beat(&id, 2), ErrorCode::None, "it waits for what another has");
+    assert_eq!(bench.sync("new", 2, &[]).error_code, code(ErrorCode::UnknownMemberId));
+    assert_eq!(bench.sync(&id, 2, &[]).error_code, code(ErrorCode::IllegalGeneration));
+    assert_eq!(bench.classic_beat("new", 2), ErrorCode::UnknownMemberId);
+    assert_eq!(bench.classic_beat("nobody", 2), ErrorCode::UnknownMemberId);
+    assert_eq!(bench.classic_beat(&id, 4), ErrorCode::IllegalGeneration);
+    assert_eq!(bench.sync(&id, 3, &[]).error_code, 0);
+    assert_eq!(bench.classic_beat(&id, 3), ErrorCode::None, "it waits for what another has");
     // The other gives it up: join to get it.
     let topic = topic_id("t", 1);
-    let (_, kept) = told(&bench.heartbeat(owning("new", 1, &[(topic, &[0, 1])])));
-    bench.heartbeat(owning("new", 1, &[(topic, &kept.unwrap()[0].1)]));
-    assert_eq!(bench.classic_beat(&id, 2), ErrorCode::RebalanceInProgress);
+    let (_, kept) = told(&bench.heartbeat(owning("new", 2, &[(topic, &[0, 1])])));
+    bench.heartbeat(owning("new", 2, &[(topic, &kept.unwrap()[0].1)]));
+    assert_eq!(bench.classic_beat(&id, 3), ErrorCode::RebalanceInProgress);
     let joined = bench.join(join_request(&id, &["t"], &[]));
-    assert_eq!(joined.generation_id, 2);
-    assert_eq!(read(&bench.sync(&id, 2, &[]).assignment)[0].1.len(), 1);
-    assert_eq!(bench.classic_beat(&id, 2), ErrorCode::None);
+    assert_eq!(joined.generation_id, 3);
+    assert_eq!(read(&bench.sync(&id, 3, &[]).assignment)[0].1.len(), 1);
+    assert_eq!(bench.classic_beat(&id, 3), ErrorCode::None);
     let unknown = code(ErrorCode::UnknownMemberId);
     assert_eq!(
         bench.classic_leave(&[("nobody", None), ("", Some("i")), (&id, None), ("new", None)]),
@@ -263,26 +278,26 @@ fn members_of_the_classic_protocol_have_timers_of_their_own() {
     let mut bench = start();
     for _ in 0..5 {
         bench.pass(5_900);
-        bench.classic_beat("old", 2);
-        bench.heartbeat(beat("new", 1));
+        bench.classic_beat("old", 3);
+        bench.heartbeat(beat("new", 2));
     }
     assert_eq!(bench.state().members.len(), 2);
     bench.pass(500);
     assert_eq!(bench.state().members.len(), 1, "30 s are over");
     // It must join when it is told to.
     let mut bench = start();
-    bench.sync("old", 2, &[]);
+    bench.sync("old", 3, &[]);
     bench.topic("t", 4);
     let topic = topic_id("t", 1);
-    let (_, kept) = told(&bench.heartbeat(owning("new", 1, &[(topic, &[0, 1])])));
+    let (_, kept) = told(&bench.heartbeat(owning("new", 2, &[(topic, &[0, 1])])));
     let kept: Vec<i32> = kept.unwrap().into_iter().next().map(|(_, kept)| kept).unwrap_or_default();
-    let epoch = bench.heartbeat(owning("new", 1, &[(topic, &kept)])).member_epoch;
+    let epoch = bench.heartbeat(owning("new", 2, &[(topic, &kept)])).member_epoch;
     for _ in 0..5 {
-        assert_eq!(bench.classic_beat("old", 2), ErrorCode::RebalanceInProgress);
+        assert_eq!(bench.classic_beat("old", 3), ErrorCode::RebalanceInProgress);
         bench.heartbeat(beat("new", epoch));
         bench.pass(5_900);
     }
-    bench.classic_beat("old", 2);
+    bench.classic_beat("old", 3);
     assert!(bench.state().members.contains_key("old"));
     bench.pass(500);
     assert!(!bench.state().members.contains_key("old"), "30 s are over");

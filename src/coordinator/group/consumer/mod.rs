@@ -115,7 +115,7 @@ impl ConsumerGroup {
         self.is_too_large_for_classic = false;
         let mut regexes = Vec::new();
         for id in member_ids {
-            regexes.extend(self.state.members.get(id).and_then(Member::regex).map(str::to_owned));
+            regexes.extend(self.state.members.get(id).and_then(|member| member.regex().map(str::to_owned)));
             self.emit_removal(cx, id);
         }
         for regex in regexes {

@@ -24,8 +24,8 @@ pub struct State {
     pub assignment_epoch: i32,
     /// When that was, wall clock; 0 where it is not known.
     pub assignment_timestamp: i64,
-    /// The members by id.
-    pub members: BTreeMap<Arc<str>, Member>,
+    /// The members by id; shared, so that a step can look at what was before it.
+    pub members: BTreeMap<Arc<str>, Arc<Member>>,
     /// The target assignment: what each member is to have.
     pub targets: BTreeMap<Arc<str>, Arc<Assignment>>,
     /// The regular expressions that are resolved.
@@ -120,7 +120,7 @@ impl State {
 
     fn set_metadata(&mut self, member_id: &str, metadata: ConsumerGroupMemberMetadataValue) {
         let id = self.shared_id(member_id);
-        let mut member = self.members.remove(&id).unwrap_or_default();
+        let mut member = Arc::unwrap_or_clone(self.members.remove(&id).unwrap_or_default());
         self.count(&member.metadata, false);
         self.forget_instance(&member.metadata, &id);
         self.count(&metadata, true);
@@ -128,12 +128,12 @@ impl State {
             self.instances.insert(instance_id.as_str().into(), id.clone());
         }
         member.metadata = metadata;
-        self.members.insert(id, member);
+        self.members.insert(id, Arc::new(member));
     }
 
     fn set_current(&mut self, member_id: &str, current: Current) {
         let id = self.shared_id(member_id);
-        let mut member = self.members.remove(&id).unwrap_or_default();
+        let mut member = Arc::unwrap_or_clone(self.members.remove(&id).unwrap_or_default());
         self.release(&member.current.assigned, &id);
         self.release(&member.current.pending_revocation, &id);
         for (topic, partitions) in current.assigned.iter().chain(&current.pending_revocation) {
@@ -141,7 +141,7 @@ impl State {
             owners.extend(partitions.keys().map(|partition| (*partition, id.clone())));
         }
         member.current = current;
-        self.members.insert(id, member);
+        self.members.insert(id, Arc::new(member));
     }
 
     fn remove_member(&mut self, member_id: &str) {
@@ -225,7 +225,7 @@ impl State {
     }
 
     /// The static member of an instance id.
-    pub fn static_member(&self, instance_id: &str) -> Option<(&Arc<str>, &Member)> {
+    pub fn static_member(&self, instance_id: &str) -> Option<(&Arc<str>, &Arc<Member>)> {
         let id = self.instances.get(instance_id)?;
         self.members.get_key_value(id)
     }

@@ -12,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
+/// What a member subscribes to: names and a regular expression.
+type Wish<'a> = (&'a [String], Option<&'a str>);
+
 impl ConsumerGroup {
     /// Computes the target assignment if it is not that of the group's epoch.
     ///
@@ -102,7 +105,7 @@ impl State {
             }
         }
         // Most members subscribe to the same, and share it.
-        let mut known: BTreeMap<(&[String], Option<&str>), Arc<BTreeSet<Uuid>>> = BTreeMap::new();
+        let mut known: BTreeMap<Wish<'_>, Arc<BTreeSet<Uuid>>> = BTreeMap::new();
         let mut members = BTreeMap::new();
         for (member_id, member) in &self.members {
             let key = (member.metadata.subscribed_topic_names.as_slice(), member.regex());

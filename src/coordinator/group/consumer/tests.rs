@@ -3,6 +3,7 @@
 mod classic;
 mod heartbeats;
 mod migration;
+mod mixed;
 mod rules;
 mod schedules;
 mod world;

@@ -90,7 +90,12 @@ impl Bench {
         join_reply(ticket, replies)
     }
 
-    pub fn sync(&mut self, member: &str, generation: i32, given: &[(&str, Bytes)]) -> SyncGroupResponse {
+    pub fn send_sync(
+        &mut self,
+        member: &str,
+        generation: i32,
+        given: &[(&str, Bytes)],
+    ) -> (Ticket, Vec<(Ticket, Reply)>) {
         let given = given.iter().map(|(member, assignment)| {
             SyncGroupRequestAssignment::default().with_member_id(text(member)).with_assignment(assignment.clone())
         });
@@ -102,8 +107,14 @@ impl Bench {
             .with_protocol_name(Some(text("range")))
             .with_assignments(given.collect());
         let caller = Caller { version: 5, ..Caller::default() };
-        match self.ask(Request::SyncGroup { caller, request }) {
-            Reply::SyncGroup(response) => response,
+        self.request(Request::SyncGroup { caller, request })
+    }
+
+    /// A sync that is answered at once.
+    pub fn sync(&mut self, member: &str, generation: i32, given: &[(&str, Bytes)]) -> SyncGroupResponse {
+        let (ticket, replies) = self.send_sync(member, generation, given);
+        match replies.into_iter().find(|(of, _)| *of == ticket) {
+            Some((_, Reply::SyncGroup(response))) => response,
             other => panic!("{other:?}"),
         }
     }

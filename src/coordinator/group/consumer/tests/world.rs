@@ -67,6 +67,8 @@ pub struct Bench {
     pub log: Vec<Record>,
     /// Whether the two shards are compared only on demand.
     pub quick: bool,
+    /// Replies to requests that had to wait, for whoever asks for them.
+    pub inbox: Vec<(Ticket, Reply)>,
     /// Records of the last step.
     pub records: Vec<Record>,
     tickets: u64,
@@ -100,6 +102,7 @@ impl Bench {
             now: Now { monotonic: 1_000, wall: 1_000_000 },
             log: Vec::new(),
             quick: false,
+            inbox: Vec::new(),
             records: Vec::new(),
             tickets: 0,
             ids: 0,
@@ -172,7 +175,9 @@ impl Bench {
     pub fn ask(&mut self, request: Request) -> Reply {
         let (ticket, mut replies) = self.request(request);
         let at = replies.iter().position(|(of, _)| *of == ticket).expect("answered");
-        replies.swap_remove(at).1
+        let reply = replies.swap_remove(at).1;
+        self.inbox.extend(replies);
+        reply
     }
 
     pub fn fresh_id(&mut self) -> Uuid {
@@ -222,7 +227,8 @@ impl Bench {
         }
         self.shard = shard;
         self.check_replica();
-        let ((), _) = self.step(|shard, now, _, out| shard.loaded(now, out));
+        let ((), replies) = self.step(|shard, now, _, out| shard.loaded(now, out));
+        self.inbox.extend(replies);
     }
 
     pub fn group(&self) -> &ConsumerGroup {

@@ -53,6 +53,7 @@ const CODES: &[(ApiKey, &[i16])] = &[
     (ApiKey::DescribeCluster, &[31, 42, 114, 115]),
     (ApiKey::ConsumerGroupHeartbeat, &[14, 15, 16, 25, 29, 30, 42, 69, 81, 82, 110, 111, 112, 128]),
     (ApiKey::ConsumerGroupDescribe, &[14, 15, 16, 24, 29, 30, 42, 69]),
+    (ApiKey::ListConfigResources, &[31, 35]),
     (ApiKey::DescribeTopicPartitions, &[3, 5, 17, 29, 42, 72]),
 ];
 
@@ -181,6 +182,10 @@ fn admin_request(key: ApiKey, version: i16, target: Target) -> Option<Vec<u8>> {
             let endpoint_type = if exists || version == 0 { 1 } else { 9 };
             whole(version, &DescribeClusterRequest::default().with_endpoint_type(endpoint_type))
         }
+        ApiKey::ListConfigResources => {
+            let types = if exists || version == 0 { vec![] } else { vec![77] };
+            whole(version, &ListConfigResourcesRequest::default().with_resource_types(types))
+        }
         ApiKey::DescribeTopicPartitions => {
             let topics = vec![TopicRequest::default().with_name(topic_name(target.name))];
             whole(version, &DescribeTopicPartitionsRequest::default().with_topics(topics))
@@ -215,7 +220,7 @@ fn cannot_fail(key: ApiKey, version: i16) -> bool {
     matches!(
         (key, version),
         (ApiKey::ApiVersions, ..=2)
-            | (ApiKey::DescribeCluster, 0)
+            | (ApiKey::DescribeCluster | ApiKey::ListConfigResources, 0)
             | (ApiKey::ListGroups, _)
             // A group of any name has a coordinator.
             | (ApiKey::FindCoordinator, 0)

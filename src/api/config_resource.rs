@@ -58,6 +58,17 @@ impl Kind {
         }
     }
 
+    /// Its number.
+    pub fn number(self) -> i8 {
+        match self {
+            Kind::Topic => 2,
+            Kind::Broker => 4,
+            Kind::BrokerLogger => 8,
+            Kind::ClientMetrics => 16,
+            Kind::Group => 32,
+        }
+    }
+
     /// Whether the client may do it to this resource.
     pub fn authorize(self, ctx: &Ctx, operation: Operation, name: &str) -> Result<(), Refusal> {
         let (resource, code) = match self {

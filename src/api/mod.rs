@@ -42,6 +42,7 @@ mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 pub mod messages;
@@ -243,6 +244,7 @@ api_table! {
     DescribeCluster: DescribeClusterRequest, 0..=2, Serial => describe_cluster::handle;
     ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest, 0..=1, Serial => consumer_group_heartbeat::handle;
     ConsumerGroupDescribe: ConsumerGroupDescribeRequest, 0..=1, Serial => consumer_group_describe::handle;
+    ListConfigResources: ListConfigResourcesRequest, 0..=1, Serial => list_config_resources::handle;
     DescribeTopicPartitions: DescribeTopicPartitionsRequest, 0..=0, Serial => describe_topic_partitions::handle;
 }
 

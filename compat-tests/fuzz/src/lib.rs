@@ -51,6 +51,7 @@ fn decode(key: i16, body: &[u8], version: i16) -> Option<usize> {
         ApiKey::CreatePartitions => left_after::<CreatePartitionsRequest>(body, version),
         ApiKey::IncrementalAlterConfigs => left_after::<IncrementalAlterConfigsRequest>(body, version),
         ApiKey::DescribeCluster => left_after::<DescribeClusterRequest>(body, version),
+        ApiKey::ListConfigResources => left_after::<ListConfigResourcesRequest>(body, version),
         ApiKey::DescribeTopicPartitions => left_after::<DescribeTopicPartitionsRequest>(body, version),
         other => panic!("the guard knows {other:?}, this target does not"),
     }

@@ -110,6 +110,10 @@ const fn blob(name: &'static str) -> Field {
     Field::new(name, Kind::Blob)
 }
 
+const fn int8s(name: &'static str) -> Field {
+    Field::new(name, Kind::Values(&Kind::Fixed(1)))
+}
+
 const fn int32s(name: &'static str) -> Field {
     Field::new(name, Kind::Values(&Kind::Fixed(4)))
 }
@@ -162,6 +166,7 @@ pub const APIS: &[Api] = &[
     api(60, 0, 2, 0, DESCRIBE_CLUSTER),
     api(68, 0, 1, 0, CONSUMER_GROUP_HEARTBEAT),
     api(69, 0, 1, 0, CONSUMER_GROUP_DESCRIBE),
+    api(74, 0, 1, 0, LIST_CONFIG_RESOURCES),
     api(75, 0, 0, 0, DESCRIBE_TOPIC_PARTITIONS),
 ];
 
@@ -412,6 +417,8 @@ const CONSUMER_GROUP_HEARTBEAT: &[Field] = &[
 ];
 
 const CONSUMER_GROUP_DESCRIBE: &[Field] = &[texts("group_ids"), boolean("include_authorized_operations")];
+
+const LIST_CONFIG_RESOURCES: &[Field] = &[int8s("resource_types").since(1)];
 
 const DESCRIBE_TOPIC_PARTITIONS: &[Field] = &[
     structs("topics", &[text("name")]),

@@ -72,6 +72,7 @@ fn ranges_are_those_of_the_codec() {
         (60, DescribeClusterRequest::VERSIONS),
         (68, ConsumerGroupHeartbeatRequest::VERSIONS),
         (69, ConsumerGroupDescribeRequest::VERSIONS),
+        (74, ListConfigResourcesRequest::VERSIONS),
         (75, DescribeTopicPartitionsRequest::VERSIONS),
     ];
     let ours: Vec<_> = known().collect();

@@ -452,6 +452,11 @@ fn describe_groups(g: &mut Gen) -> DescribeGroupsRequest {
     DescribeGroupsRequest::default().with_groups(g.many(Gen::group)).with_unknown_tagged_fields(g.tags())
 }
 
+fn list_config_resources(g: &mut Gen) -> ListConfigResourcesRequest {
+    let types = if g.version >= 1 { g.many(|g| g.int32() as i8) } else { Vec::new() };
+    ListConfigResourcesRequest::default().with_resource_types(types).with_unknown_tagged_fields(g.tags())
+}
+
 fn list_groups(g: &mut Gen) -> ListGroupsRequest {
     ListGroupsRequest::default()
         .with_states_filter(g.since(4, |g| g.many(Gen::text)))
@@ -528,6 +533,7 @@ pub(super) fn request(key: i16, version: i16, seed: u64) -> Vec<u8> {
         }
         ApiKey::ConsumerGroupHeartbeat => encoded(consumer_group_heartbeat(g), version),
         ApiKey::ConsumerGroupDescribe => encoded(consumer_group_describe(g), version),
+        ApiKey::ListConfigResources => encoded(list_config_resources(g), version),
         ApiKey::DescribeTopicPartitions => encoded(describe_topic_partitions(g), version),
         other => panic!("no generator for {other:?}"),
     }
@@ -568,6 +574,7 @@ pub(super) fn decode(key: i16, version: i16, body: &[u8]) -> Result<usize, Strin
         ApiKey::DescribeCluster => decode_as::<DescribeClusterRequest>(version, body),
         ApiKey::ConsumerGroupHeartbeat => decode_as::<ConsumerGroupHeartbeatRequest>(version, body),
         ApiKey::ConsumerGroupDescribe => decode_as::<ConsumerGroupDescribeRequest>(version, body),
+        ApiKey::ListConfigResources => decode_as::<ListConfigResourcesRequest>(version, body),
         ApiKey::DescribeTopicPartitions => decode_as::<DescribeTopicPartitionsRequest>(version, body),
         other => panic!("no decoder for {other:?}"),
     }

@@ -8,6 +8,8 @@ mod admin;
 pub mod assign;
 pub mod classic;
 pub mod consumer;
+#[cfg(test)]
+mod durability;
 mod membership;
 pub mod offsets;
 pub mod records;

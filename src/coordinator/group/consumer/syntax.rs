@@ -23,7 +23,7 @@ pub fn translate(pattern: &str) -> Result<String, String> {
                 repeated = false;
                 continue;
             }
-            '\\' => 1 + rest.chars().nth(1).map_or(0, char::len_utf8),
+            '\\' => escape_length(rest),
             '[' => class_length(rest),
             '*' | '+' | '?' => {
                 repeats = true;
@@ -68,6 +68,16 @@ fn repetition(text: &str) -> Option<(usize, u32)> {
     Some((end + 1, least.max(most)))
 }
 
+/// Bytes of the escape at the front: a backslash, what follows it, and the name in braces that some have.
+fn escape_length(text: &str) -> usize {
+    let plain = 1 + text.chars().nth(1).map_or(0, char::len_utf8);
+    let name = text.get(plain..).filter(|rest| rest.starts_with('{')).and_then(|rest| rest.find('}'));
+    match (text.chars().nth(1), name) {
+        (Some('p' | 'P' | 'x'), Some(end)) => plain + end + 1,
+        _ => plain,
+    }
+}
+
 /// Bytes of the class of characters at the front, up to its bracket; all there are where it has none.
 fn class_length(text: &str) -> usize {
     let mut at = 1;
@@ -78,7 +88,7 @@ fn class_length(text: &str) -> usize {
     while let Some(next) = from(at).chars().next() {
         at += match next {
             ']' => return at + 1,
-            '\\' => 1 + from(at).chars().nth(1).map_or(0, char::len_utf8),
+            '\\' => escape_length(from(at)),
             '[' if from(at).starts_with("[:") => from(at).find(":]").map_or(1, |end| end + 2),
             other => other.len_utf8(),
         };
@@ -103,6 +113,9 @@ mod tests {
             (r"[]*]a{x}", "*a{x}", "a{x}"),
             (r"[[:alpha:]*+]{2,3}?", "a*", "a"),
             (r"é{2}", "éé", "é"),
+            (r"\p{Lu}\x{31}+", "A11", "a1"),
+            (r"[\p{Greek}\x{61}]?b", "ab", "cb"),
+            (r"\P{Lu}{2}", "ab", "aB"),
         ] {
             let regex = compile(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
             assert!(regex.is_match(matching), "{pattern} {matching}");

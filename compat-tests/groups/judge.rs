@@ -5,7 +5,8 @@ use crate::clients::{consumer, read_from};
 use kafka_protocol::messages::ConsumerProtocolAssignment;
 use kafka_protocol::protocol::Decodable;
 use ottla::coordinator::group::records::{
-    Decoded, GroupMetadataValue, MemberMetadata, OffsetCommitValue, Record, partition_for,
+    ConsumerGroupCurrentMemberAssignmentValue, Decoded, GroupMetadataValue, MemberMetadata, OffsetCommitValue, Record,
+    partition_for,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -168,5 +169,85 @@ pub fn assert_classic(records: &[Record], told: &[Told], counts: &[i32], eager: 
         let stored = generations.get(&owned.generation).and_then(|found| found.shares.as_ref());
         let stored = stored.and_then(|shares| shares.get(&owned.member_id));
         assert_eq!(stored, Some(&owned.partitions), "{owned:?}");
+    }
+}
+
+/// At no point of the log two members have a partition, or are to have it; epochs only grow; what clients were given is
+/// what the log says; and until a client has given something up it has it in the log and stays in its epoch.
+pub fn assert_consumer(records: &[Record], told: &[Told], counts: &[i32]) {
+    let mut log = ConsumerLog::default();
+    records.iter().for_each(|record| log.apply(record, counts));
+    assert!(log.target_epoch > 0, "there was no target");
+    for owned in told.iter().flat_map(|told| &told.owned).filter(|owned| owned.assigned) {
+        let stored = log.given.get(&owned.member_id).into_iter().flatten();
+        assert!(stored.clone().any(|given| owned.partitions.is_subset(given)), "{owned:?}: {stored:?}");
+    }
+    for (before, now) in told.iter().flat_map(|told| told.owned.iter().zip(told.owned.iter().skip(1))) {
+        let had = log.had.get(&(now.member_id.clone(), now.generation));
+        for gone in before.partitions.difference(&now.partitions) {
+            let waited = had.is_some_and(|had| had.contains(gone));
+            assert!(waited, "{gone} was not waited for: {now:?} after {before:?}; the log: {had:?}");
+        }
+    }
+}
+
+/// A consumer group as its records build it up.
+#[derive(Default)]
+struct ConsumerLog {
+    epoch: i32,
+    target_epoch: i32,
+    member_epochs: BTreeMap<String, i32>,
+    targets: Shares,
+    /// What a member has, what it is to give up included.
+    current: Shares,
+    /// All that a member was ever given.
+    given: BTreeMap<String, Vec<BTreeSet<i32>>>,
+    /// All that a member had in an epoch, what it was to give up included.
+    had: BTreeMap<(String, i32), BTreeSet<i32>>,
+}
+
+impl ConsumerLog {
+    fn apply(&mut self, record: &Record, counts: &[i32]) {
+        match record {
+            Record::ConsumerGroupMetadata { value: Some(value), .. } => {
+                assert!(value.epoch >= self.epoch, "epoch {} after {}", value.epoch, self.epoch);
+                self.epoch = value.epoch;
+            }
+            Record::ConsumerGroupTargetAssignmentMember { member_id, value, .. } => {
+                let partitions = value.iter().flat_map(|value| &value.topic_partitions).flat_map(|it| &it.partitions);
+                self.targets.insert(member_id.clone(), partitions.copied().collect());
+                self.targets.retain(|it, _| it != member_id || value.is_some());
+            }
+            Record::ConsumerGroupTargetAssignmentMetadata { value: Some(value), .. } => {
+                let epoch = value.assignment_epoch;
+                assert!(epoch > self.target_epoch, "target {epoch} after {}", self.target_epoch);
+                self.target_epoch = epoch;
+                assert_disjoint(self.targets.iter(), &format!("target {epoch}"));
+                let all: BTreeSet<i32> = self.targets.values().flatten().copied().collect();
+                let complete = counts.iter().any(|count| all.iter().copied().eq(0..*count));
+                assert!(complete || self.targets.is_empty(), "target {epoch}: {:?}", self.targets);
+            }
+            Record::ConsumerGroupCurrentMemberAssignment { member_id, value: Some(value), .. } => {
+                self.move_member(member_id, value);
+            }
+            Record::ConsumerGroupCurrentMemberAssignment { member_id, value: None, .. } => {
+                self.current.remove(member_id);
+                self.member_epochs.remove(member_id);
+            }
+            _ => {}
+        }
+    }
+
+    fn move_member(&mut self, member_id: &str, value: &ConsumerGroupCurrentMemberAssignmentValue) {
+        let (epoch, before) = (value.member_epoch, self.member_epochs.get(member_id).copied().unwrap_or(0));
+        assert!(epoch >= before && epoch <= self.target_epoch, "{member_id}: {epoch} after {before}");
+        self.member_epochs.insert(member_id.into(), epoch);
+        let assigned: BTreeSet<i32> = value.assigned_partitions.iter().flat_map(|it| &it.partitions).copied().collect();
+        let pending = value.partitions_pending_revocation.iter().flat_map(|it| &it.partitions);
+        let has: BTreeSet<i32> = pending.copied().chain(assigned.iter().copied()).collect();
+        self.had.entry((member_id.into(), epoch)).or_default().extend(&has);
+        self.given.entry(member_id.into()).or_default().push(assigned);
+        self.current.insert(member_id.into(), has);
+        assert_disjoint(self.current.iter(), &format!("epoch {epoch} of {member_id}"));
     }
 }

@@ -24,7 +24,14 @@ const COUNTS: [i32; 2] = [12, 15];
 const CLASSIC: [(&str, &str); 3] =
     [("session.timeout.ms", "2000"), ("heartbeat.interval.ms", "200"), ("max.poll.interval.ms", "10000")];
 /// What the broker allows for that.
-const FLAGS: [&str; 1] = ["--group.min.session.timeout.ms=1000"];
+const FLAGS: [&str; 6] = [
+    "--group.min.session.timeout.ms=1000",
+    "--group.consumer.min.session.timeout.ms=1000",
+    "--group.consumer.session.timeout.ms=2000",
+    "--group.consumer.min.heartbeat.interval.ms=100",
+    "--group.consumer.heartbeat.interval.ms=200",
+    "--group.consumer.assignment.interval.ms=100",
+];
 
 #[test]
 fn range() {
@@ -41,17 +48,31 @@ fn cooperative_sticky() {
     storm(Protocol::Classic("cooperative-sticky"));
 }
 
+/// KIP-848, with the broker's assignor `range`.
+#[test]
+fn consumer_range() {
+    storm(Protocol::Consumer("range"));
+}
+
+#[test]
+fn consumer_uniform() {
+    storm(Protocol::Consumer("uniform"));
+}
+
 /// How the members are given partitions.
 #[derive(Clone, Copy, PartialEq)]
 enum Protocol {
     /// By one of them, with this strategy.
     Classic(&'static str),
+    /// By the broker, with this assignor.
+    Consumer(&'static str),
 }
 
 impl Protocol {
     fn settings(self) -> Vec<(&'static str, &'static str)> {
         match self {
             Protocol::Classic(strategy) => [&CLASSIC[..], &[("partition.assignment.strategy", strategy)]].concat(),
+            Protocol::Consumer(assignor) => vec![("group.protocol", "consumer"), ("group.remote.assignor", assignor)],
         }
     }
 }
@@ -198,6 +219,7 @@ impl Storm {
                 Protocol::Classic(strategy) => {
                     judge::assert_classic(&records, told, &COUNTS, strategy != "cooperative-sticky");
                 }
+                Protocol::Consumer(_) => judge::assert_consumer(&records, told, &COUNTS),
             }
             let mut refused: BTreeMap<&str, usize> = BTreeMap::new();
             told.iter().flat_map(|told| &told.refused).for_each(|code| *refused.entry(code).or_default() += 1);

@@ -10,7 +10,7 @@
 use super::admin::{Refusal, changing, counted};
 use super::context::{Ctx, Operation, Resource, authorize, throttle};
 use super::errors::ErrorCode;
-use crate::catalog::{CatalogError, Draft, TopicError};
+use crate::catalog::{CatalogError, Draft, TopicError, is_internal};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::{BrokerId, CreatePartitionsRequest, CreatePartitionsResponse, TopicName};
@@ -66,7 +66,14 @@ type Outcome = Result<(), TopicError>;
 
 fn add(ctx: &Ctx, additions: &[Addition], validate_only: bool) -> Result<Vec<Outcome>, CatalogError> {
     let decide = |draft: &mut Draft<'_>| -> Vec<Outcome> {
-        let add = |it: &Addition| draft.add_partitions(&it.name, it.count, it.assignments.as_deref());
+        let add = |it: &Addition| match is_internal(&it.name) {
+            // Kafka lets it happen, and loses sight of the groups.
+            true => Err(TopicError::InvalidPartitions(format!(
+                "The partitions of {} cannot change: what is in it is found by their number.",
+                it.name.as_str()
+            ))),
+            false => draft.add_partitions(&it.name, it.count, it.assignments.as_deref()),
+        };
         additions.iter().map(add).collect()
     };
     let catalog = ctx.broker.catalog();

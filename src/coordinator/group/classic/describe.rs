@@ -64,6 +64,8 @@ impl ClassicGroup {
     pub fn expiry(&self) -> Expiry {
         match self.state {
             _ if self.protocol_type.is_none() => Expiry::SinceCommit,
+            // An older Kafka did not write since when.
+            State::Empty if self.state_since < 0 => Expiry::SinceCommit,
             State::Empty => Expiry::Since(self.state_since),
             State::Stable if self.uses_consumer_protocol() && self.subscribed.is_some() => Expiry::SinceCommit,
             _ => Expiry::Never,
@@ -71,6 +73,7 @@ impl ClassicGroup {
     }
 
     /// Since when the group is without members, wall clock; `None` while it has any.
+    #[cfg(test)]
     pub fn empty_since(&self) -> Option<i64> {
         (self.state == State::Empty).then_some(self.state_since)
     }

@@ -1,6 +1,7 @@
 //! JoinGroup of a classic group.
 
 use super::members::distinct;
+use super::members::{MEMBER_BYTES, PENDING_BYTES, PROTOCOL_BYTES};
 use super::store::record_bytes;
 use super::{ClassicGroup, KEPT_PER_RECORD, Member, NEW_MEMBER_JOIN_TIMEOUT_MS, Parked, State, answer};
 use crate::coordinator::Ticket;
@@ -289,9 +290,10 @@ impl ClassicGroup {
             return Err(ErrorCode::UnknownServerError);
         }
         let before = replaces.and_then(|id| Some(id.len() + self.members.get(id)?.kept_bytes())).unwrap_or(0);
-        let pending = self.pending.len().saturating_mul(member_id.len());
+        let pending = self.pending.len().saturating_mul(member_id.len() + PENDING_BYTES);
         let others = self.members.kept_bytes().saturating_sub(before);
-        if others + pending + kept > KEPT_PER_RECORD.saturating_mul(max) {
+        let own = kept + MEMBER_BYTES + PROTOCOL_BYTES.saturating_mul(join.request.protocols.len());
+        if others + pending + own > KEPT_PER_RECORD.saturating_mul(max) {
             return Err(ErrorCode::GroupMaxSizeReached);
         }
         Ok(())

@@ -90,9 +90,17 @@ impl Member {
         let protocols: usize =
             self.protocols.iter().map(|protocol| protocol.name.len() + protocol.metadata.len()).sum();
         let instance = self.group_instance_id.as_ref().map_or(0, String::len);
-        protocols + instance + self.client_id.len() + self.client_host.len()
+        let texts = protocols + instance + self.client_id.len() + self.client_host.len();
+        texts + MEMBER_BYTES + PROTOCOL_BYTES * self.protocols.len()
     }
 }
+
+/// What a member takes beside its texts, bytes: with its timer and its place in the tables.
+pub const MEMBER_BYTES: usize = 512;
+/// What each of its protocols takes beside its texts, bytes.
+pub const PROTOCOL_BYTES: usize = 128;
+/// What an id that waits for its member takes beside itself, bytes.
+pub const PENDING_BYTES: usize = 256;
 
 /// Protocols without those whose name came before.
 pub fn distinct(mut protocols: Vec<ClassicProtocol>) -> Vec<ClassicProtocol> {

@@ -107,11 +107,10 @@ impl ClassicGroup {
     }
 
     fn restore(&mut self, cx: &Cx<'_>, value: GroupMetadataValue) {
-        let known = |at: i64| if at < 0 { cx.now.wall } else { at };
         let stored = self.stored.take();
         *self = ClassicGroup { stored, ..ClassicGroup::new(cx.now) };
         self.state = if value.members.is_empty() { State::Empty } else { State::Stable };
-        self.state_since = known(value.current_state_timestamp);
+        self.state_since = value.current_state_timestamp;
         self.generation = value.generation;
         self.protocol_type = Some(value.protocol_type).filter(|name| !name.is_empty());
         let protocol = value.protocol.clone().unwrap_or_default();

@@ -4,6 +4,7 @@ use super::describe::subscribed_topics;
 use super::store::record_bytes;
 use super::{ClassicGroup, Member, State, subscription};
 use crate::coordinator::Shard;
+use crate::coordinator::group::offsets::Expiry;
 use crate::coordinator::group::records::{ClassicProtocol, GroupMetadataValue, MemberMetadata, Record};
 use crate::coordinator::group::request::{Caller, Reply, Request};
 use crate::coordinator::group::script::{Bench, text};
@@ -136,7 +137,7 @@ fn a_record_of_another_broker_is_taken_as_it_is_meant() {
     assert_eq!((group(&bench).state(), group(&bench).empty_since()), (State::Empty, Some(1_010_000)));
 
     let mut bench = restarted(value(vec![]));
-    assert_eq!(group(&bench).empty_since(), Some(1_000_000), "not known: since now, so that no offset expires early");
+    assert_eq!(group(&bench).expiry(), Expiry::SinceCommit, "since when is not known");
     assert_eq!(group(&bench).leader(), None);
     let sent = join(&mut bench, "m1", 3, joins("", None, b"")).unwrap();
     assert_eq!(sent.generation_id, 8);

@@ -104,7 +104,7 @@ impl Sim {
         let owned: Vec<_> = owned.iter().filter_map(|(name, all)| Some((id_of(name)?, all.as_slice()))).collect();
         let request = match client.epoch {
             0 => join(&client.id, &TOPICS),
-            epoch => owning(&client.id, epoch, &owned)
+            epoch => owning(&client.id, counted(epoch), &owned)
                 .with_rebalance_timeout_ms(20_000)
                 .with_subscribed_topic_names(names(&TOPICS)),
         };

@@ -262,8 +262,11 @@ impl ConsumerGroup {
         };
         let id = id.clone();
         if request.instance_id.is_some() && request.member_epoch == LEAVE_STATIC_EPOCH {
-            let away =
-                Current { epoch: LEAVE_STATIC_EPOCH, pending_revocation: Partitions::new(), ..member.current.clone() };
+            let mut away = member.current.clone();
+            away.epoch = LEAVE_STATIC_EPOCH;
+            away.pending_revocation.clear();
+            // As Kafka 4.3 writes it: who comes back may have them since any epoch.
+            away.assigned.values_mut().flat_map(|partitions| partitions.values_mut()).for_each(|since| *since = 0);
             cx.cancel_timer(GroupTimer::Consumer(ConsumerTimer::Rebalance(id.clone())));
             self.emit_current(cx, &id, &away);
         } else {

@@ -60,12 +60,14 @@ impl ConsumerGroup {
 
 /// A hash of the topics subscribed to that exist (KIP-1101); 0 where there are none.
 pub fn metadata_hash(state: &State, topics: &dyn Topics) -> i64 {
-    let mut bytes = Vec::new();
-    for name in state.topics.keys() {
-        if let Some(topic) = topics.by_name(name) {
-            bytes.extend(hash_of_topic(&topic).to_le_bytes());
-        }
-    }
+    let hashes: Vec<u64> =
+        state.topics.keys().filter_map(|name| topics.by_name(name)).map(|topic| hash_of_topic(&topic)).collect();
+    hash_of(&hashes)
+}
+
+/// Kafka's hash of the hashes of topics, in the order of their names (`Utils.computeGroupHash`).
+fn hash_of(topics: &[u64]) -> i64 {
+    let bytes: Vec<u8> = topics.iter().flat_map(|hash| hash.to_le_bytes()).collect();
     if bytes.is_empty() { 0 } else { XxHash3_64::oneshot(&bytes).cast_signed() }
 }
 
@@ -87,4 +89,22 @@ fn hash_of_topic(topic: &TopicInfo) -> u64 {
         bytes.extend(partition.to_le_bytes());
     }
     XxHash3_64::oneshot(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(name: &str, id: u128, partitions: i32) -> TopicInfo {
+        TopicInfo { name: name.into(), id: uuid::Uuid::from_u128(id), partitions }
+    }
+
+    #[test]
+    fn the_hash_is_kafkas() {
+        // From what Apache Kafka 4.3.1 wrote (fixtures/groups/records.txt).
+        let orders = hash_of_topic(&topic("orders", 0x0617546b_f5aa_46b1_b7de_faf27ca45637, 3));
+        let payments = hash_of_topic(&topic("payments", 0x89f3eab3_e07f_41bb_a769_c6976403a505, 2));
+        assert_eq!(hash_of(&[orders]), 6463152482654975537);
+        assert_eq!(hash_of(&[orders, payments]), 7452436732610754873);
+    }
 }

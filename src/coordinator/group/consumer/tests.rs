@@ -4,6 +4,7 @@ mod classic;
 mod heartbeats;
 mod migration;
 mod mixed;
+mod recorded;
 mod rules;
 mod schedules;
 mod world;

@@ -39,6 +39,7 @@ fn a_static_member_that_comes_back_takes_over_what_it_had() {
     let response = bench.heartbeat(as_instance(beat("a", -2), "i"));
     assert_eq!((response.member_id.clone(), response.member_epoch), (Some(text("a")), -2));
     assert_eq!(kinds(&bench.records), ["CurrentMemberAssignment"]);
+    assert!(bench.state().members["a"].current.assigned[&topic].values().all(|since| *since == 0));
     assert_eq!(told(&bench.heartbeat(beat("b", 2))), (2, None));
     // It is back under another id, and no epoch was counted up.
     assert_eq!(told(&bench.heartbeat(as_instance(join("c", &["t"]), "i"))), (2, Some(kept)));

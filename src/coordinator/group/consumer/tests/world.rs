@@ -284,15 +284,18 @@ pub fn join(member: &str, topics: &[&str]) -> ConsumerGroupHeartbeatRequest {
     owning(member, 0, &[]).with_rebalance_timeout_ms(30_000).with_subscribed_topic_names(names(topics))
 }
 
+/// Partitions by topic.
+pub type Told = Vec<(Uuid, Vec<i32>)>;
+
 /// The assignment in an answer.
-pub fn assigned(response: &ConsumerGroupHeartbeatResponse) -> Option<Vec<(Uuid, Vec<i32>)>> {
+pub fn assigned(response: &ConsumerGroupHeartbeatResponse) -> Option<Told> {
     assert_eq!(response.error_code, 0, "{:?}", response.error_message);
     let assignment = response.assignment.as_ref()?;
     Some(assignment.topic_partitions.iter().map(|topic| (topic.topic_id, topic.partitions.clone())).collect())
 }
 
 /// Member epoch and assignment in an answer.
-pub fn told(response: &ConsumerGroupHeartbeatResponse) -> (i32, Option<Vec<(Uuid, Vec<i32>)>>) {
+pub fn told(response: &ConsumerGroupHeartbeatResponse) -> (i32, Option<Told>) {
     (counted(response.member_epoch), assigned(response))
 }
 

@@ -18,7 +18,7 @@ fn is_classic(bench: &Bench) -> bool {
 }
 
 /// Epochs are told as they are here: a group that was classic goes on from its generation.
-fn told(response: &ConsumerGroupHeartbeatResponse) -> (i32, Option<Vec<(Uuid, Vec<i32>)>>) {
+fn told(response: &ConsumerGroupHeartbeatResponse) -> (i32, Option<Told>) {
     (response.member_epoch, assigned(response))
 }
 

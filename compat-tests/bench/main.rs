@@ -8,11 +8,12 @@
 //! Left out: other brokers, latency at a fixed rate, TLS.
 //!
 //! ```text
-//! scripts/bench [throughput] [durable] [start] [partitions] [--rounds=5] [--mb=1000] [--seconds=5] [--disk=<directory>]
+//! scripts/bench [throughput] [durable] [start] [partitions] [groups] [--rounds=5] [--mb=1000] [--seconds=5] [--disk=<directory>]
 //! scripts/bench load <port> produce|fetch <megabytes> <bytes of a record>    puts a running broker under load, for a profiler
 //! ```
 
 mod durable;
+mod groups;
 mod injected;
 mod memory;
 mod null;
@@ -63,7 +64,7 @@ fn main() -> anyhow::Result<()> {
         }
     }
     if sections.is_empty() {
-        sections = vec!["throughput", "durable", "start", "partitions"];
+        sections = vec!["throughput", "durable", "start", "partitions", "groups"];
     }
     process::allow_many_files()?;
     for section in sections {
@@ -72,6 +73,7 @@ fn main() -> anyhow::Result<()> {
             "durable" => durable::run(&options),
             "start" => memory::run(&options),
             "partitions" => partitions::run(&options),
+            "groups" => groups::run(&options),
             other => bail!("no section {other}"),
         }
         .with_context(|| section.to_owned())?;

@@ -13,6 +13,11 @@
 //! [`log`] finds whole batches by index, and their place in the file goes to the connection, which sends them from
 //! there. With too little to send it waits on all its partitions at once ([`log::Waiter`]).
 //!
+//! A **request of a group** goes from its file in [`api`] to [`broker::Groups`], which knows the partition of
+//! `__consumer_offsets` that the group lives in, and there to the [`coordinator`]'s shell: under the shard's lock a pure state
+//! machine ([`coordinator::group`]) takes it, emits records and replies; the records are appended like a client's, and the
+//! reply leaves when they, and all that it may have been computed from, are durable.
+//!
 //! Three ideas carry the rest. *Decide, apply, ship*: pure state machines decide, `apply` is the only mutator and also
 //! the way of recovery, the shell around them ships bytes and wakes waiters. *Stage, durable, publish*: the log's end
 //! and the high watermark are two numbers, and nobody sees what is not published. *Drop and reopen*: nothing is rolled
@@ -24,7 +29,7 @@
 //! right and never back; those in braces do not use each other, and `config` may be used from `partition` upwards.
 //! Kafka's message types stay in [`api`], [`connection`] and [`coordinator`]. A test below keeps it so.
 //!
-//! Read in this order: [`api`], [`partition`], [`log`], [`log::disk`], then what they use.
+//! Read in this order: [`api`], [`partition`], [`log`], [`log::disk`], [`coordinator`], then what they use.
 
 pub mod api;
 pub mod broker;

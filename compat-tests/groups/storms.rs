@@ -204,7 +204,8 @@ impl Storm {
                 committed.look(COUNTS[1]);
                 (0..).zip(ends.iter()).all(|(it, end)| committed.offsets.get(&it) == Some(end)).then_some(())
             });
-            let leaving = std::mem::take(&mut crowd.members);
+            let mut leaving = std::mem::take(&mut crowd.members);
+            leaving.iter_mut().for_each(Member::ask_to_leave);
             crowd.gone.extend(leaving.into_iter().map(Member::leave));
         }
     }

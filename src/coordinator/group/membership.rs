@@ -34,10 +34,10 @@ impl GroupShard {
                 .with_member_id(request.member_id);
             return out.reply(ticket, Reply::JoinGroup(refused));
         }
-        let known = self.groups.contains_key(group_id.as_str());
         if matches!(self.groups.get(group_id.as_str()), Some(Group::Consumer(group)) if group.is_empty()) {
             self.remove_group(now, &group_id, out);
         }
+        let known = self.groups.contains_key(group_id.as_str()) || self.offsets.count(&group_id) > 0;
         if !self.groups.contains_key(group_id.as_str()) {
             self.groups.insert(group_id.as_str().into(), Group::Classic(ClassicGroup::new(now)));
         }

@@ -70,6 +70,10 @@ impl GroupOffsets {
                 let beside = [at.checked_sub(1).and_then(|before| self.0.get(before)), self.0.get(at)];
                 let shared = beside.into_iter().flatten().map(|(name, ..)| name).find(|name| name.as_ref() == topic);
                 let name = shared.cloned().unwrap_or_else(|| topic.into());
+                // Most groups have one or two, and a vector begins with room for four.
+                if self.0.len() < 4 {
+                    self.0.reserve_exact(1);
+                }
                 self.0.insert(at, (name, partition, committed));
             }
         }

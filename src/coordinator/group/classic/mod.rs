@@ -37,7 +37,7 @@ use std::sync::Arc;
 const NEW_MEMBER_JOIN_TIMEOUT_MS: i64 = 5 * 60 * 1000;
 
 /// A group keeps at most so many times what its record may take: members bring several protocols, of which one is stored.
-const KEPT_PER_RECORD: usize = 8;
+pub(in crate::coordinator::group) const KEPT_PER_RECORD: usize = 8;
 
 /// A timer of a classic group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -140,6 +140,9 @@ impl ClassicGroup {
 
     /// A group out of members that were of a consumer group: stable, stored, and their sessions begin anew. Their
     /// protocols must have one in common. The first of them leads. `None`, and nothing done, if the log would not take it.
+    ///
+    /// It is stored as of the next generation, which nobody is told of: after a crash before its members have joined again
+    /// they do so because theirs is too old, and what one had that is gone does not stay without an owner.
     pub fn from_members(
         cx: &mut Cx<'_>,
         protocol_type: &str,
@@ -155,7 +158,7 @@ impl ClassicGroup {
         group.generation = generation;
         group.protocol = group.members.elect_protocol(group.leader.as_deref());
         group.state = if group.members.is_empty() { State::Empty } else { State::Stable };
-        let value = group.value();
+        let value = GroupMetadataValue { generation: generation.saturating_add(1), ..group.value() };
         if !group.fits(cx, &value) {
             return None;
         }

@@ -67,6 +67,10 @@ impl ConsumerGroup {
         let is_unknown = request.member_id.is_empty();
         let member_id = if is_unknown { kafka_uuid(fresh_id) } else { request.member_id.to_string() };
         self.check_size(cx.settings.consumer.max_size, &member_id).map_err(|refused| refused.code)?;
+        let said: usize =
+            request.protocols.iter().map(|protocol| 64 + protocol.name.len() + protocol.metadata.len()).sum();
+        let member = self.state.members.get(member_id.as_str());
+        self.check_bytes(cx.settings, member, said.saturating_add(member_id.len())).map_err(|refused| refused.code)?;
         let first = self.check_protocols(request)?;
         if is_unknown && instance_id.is_none() && caller.version >= REQUIRES_MEMBER_ID {
             return Err(JoinRefused(ErrorCode::MemberIdRequired, member_id));

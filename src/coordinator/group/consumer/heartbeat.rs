@@ -5,6 +5,7 @@
 //! `consumerGroupHeartbeat` and `consumerGroupLeave`.)
 
 use super::super::assign::Assignment as Target;
+use super::super::classic::KEPT_PER_RECORD;
 use super::super::records::ConsumerGroupMemberMetadataValue;
 use super::super::request::Caller;
 use super::super::settings::GroupSettings;
@@ -12,6 +13,7 @@ use super::super::{Cx, GroupTimer};
 use super::breaks::{Break, broken};
 use super::members::{Current, JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH, Member, MemberState, Partitions};
 use super::reconcile::{Goal, Owned, next};
+use super::state::kept_bytes;
 use super::{ConsumerGroup, ConsumerTimer, Refused, heartbeat_interval_ms, regex, session_timeout_ms};
 use crate::wire::errors::ErrorCode;
 use kafka_protocol::messages::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
@@ -102,7 +104,54 @@ impl ConsumerGroup {
             }
             Some(instance_id) => self.check_static_member(request, instance_id, member_id)?,
         };
+        self.check_kept(settings, member, request, member_id)?;
         self.check_regex(member, request)
+    }
+
+    /// Nothing is kept that no record could hold, and all members of a group together keep a few records' worth.
+    fn check_kept(
+        &self,
+        settings: &GroupSettings,
+        member: Option<&Arc<Member>>,
+        request: &ConsumerGroupHeartbeatRequest,
+        member_id: &str,
+    ) -> Result<(), Refused> {
+        let names = request.subscribed_topic_names.iter().flatten();
+        let said = ConsumerGroupMemberMetadataValue {
+            subscribed_topic_names: names.map(|name| name.to_string()).collect(),
+            subscribed_topic_regex: request.subscribed_topic_regex.as_ref().map(|regex| regex.to_string()),
+            instance_id: request.instance_id.as_ref().map(|id| id.to_string()),
+            rack_id: request.rack_id.as_ref().map(|id| id.to_string()),
+            client_id: String::new(),
+            client_host: String::new(),
+            rebalance_timeout_ms: 0,
+            server_assignor: None,
+            classic_member_metadata: None,
+        };
+        if member.is_some() && request.subscribed_topic_names.is_none() {
+            return Ok(());
+        }
+        self.check_bytes(settings, member, kept_bytes(&said).saturating_add(member_id.len()))
+    }
+
+    /// As [`ConsumerGroup::check_heartbeat`] does it: whether there is room for a member of so many bytes.
+    pub fn check_bytes(
+        &self,
+        settings: &GroupSettings,
+        member: Option<&Arc<Member>>,
+        bytes: usize,
+    ) -> Result<(), Refused> {
+        let max = settings.max_record_bytes;
+        if bytes > max {
+            let message = "What the member says is too large for a record.";
+            return Err(Refused::new(ErrorCode::UnknownServerError, message));
+        }
+        let before = member.map_or(0, |member| kept_bytes(&member.metadata));
+        if self.state.kept_bytes.saturating_sub(before).saturating_add(bytes) > KEPT_PER_RECORD.saturating_mul(max) {
+            let message = "The members of the group say more than the coordinator keeps of a group.";
+            return Err(Refused::new(ErrorCode::GroupMaxSizeReached, message));
+        }
+        Ok(())
     }
 
     /// Whether the group has room, or the member is in it already.

@@ -128,6 +128,12 @@ pub fn regex_of(metadata: &ConsumerGroupMemberMetadataValue) -> Option<&str> {
 }
 
 impl Member {
+    /// Whether it is removed if it does not give up partitions in time: one of the consumer protocol that is there.
+    pub fn must_revoke_in_time(&self) -> bool {
+        let is_here = self.current.epoch != LEAVE_STATIC_EPOCH;
+        self.current.state == MemberState::UnrevokedPartitions && is_here && !self.is_classic()
+    }
+
     /// Whether it speaks the classic protocol.
     pub fn is_classic(&self) -> bool {
         self.metadata.classic_member_metadata.is_some()

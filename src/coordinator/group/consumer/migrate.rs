@@ -89,7 +89,6 @@ fn upgraded(
             let its_own = partitions.into_iter().filter(|partition| taken.insert((topic, *partition)));
             assigned.entry(topic).or_default().extend(its_own.map(|partition| (partition, classic.generation())));
         }
-        assigned.retain(|_, partitions| !partitions.is_empty());
     }
     // Before the first generation no protocol is chosen; all bear the same subscription.
     let metadata = match classic.protocol() {
@@ -97,6 +96,14 @@ fn upgraded(
         None => member.protocols().first().map(|protocol| protocol.metadata.clone()).unwrap_or_default(),
     };
     let subscription = embedded::subscription(&metadata).map_err(|_| Cannot::Read)?;
+    if member.assignment.is_empty() {
+        // In a rebalance, or after one that a crash cut short: who rebalances cooperatively goes on with what it said it has.
+        for (topic, partitions) in embedded::by_id(subscription.owned, topics) {
+            let its_own = partitions.into_iter().filter(|partition| taken.insert((topic, *partition)));
+            assigned.entry(topic).or_default().extend(its_own.map(|partition| (partition, classic.generation())));
+        }
+    }
+    assigned.retain(|_, partitions| !partitions.is_empty());
     let metadata = ConsumerGroupMemberMetadataValue {
         instance_id: member.group_instance_id.clone(),
         rack_id: subscription.rack_id,

@@ -91,8 +91,11 @@ impl ConsumerGroup {
     pub fn loaded(&mut self, cx: &mut Cx<'_>) {
         let session_timeout_ms = session_timeout_ms(cx);
         for (id, member) in &self.state.members {
+            // Kafka gives all of them the session of its own protocol, shorter than what a classic member may have asked for.
+            let classic = member.metadata.classic_member_metadata.as_ref();
+            let session_timeout_ms = classic.map_or(session_timeout_ms, |classic| classic.session_timeout_ms);
             cx.set_timer(GroupTimer::Consumer(ConsumerTimer::Session(id.clone())), session_timeout_ms);
-            if member.current.state == MemberState::UnrevokedPartitions {
+            if member.must_revoke_in_time() {
                 let timer = ConsumerTimer::Rebalance(id.clone());
                 cx.set_timer(GroupTimer::Consumer(timer), member.metadata.rebalance_timeout_ms);
             }
@@ -104,8 +107,14 @@ impl ConsumerGroup {
         let (ConsumerTimer::Session(id)
         | ConsumerTimer::Rebalance(id)
         | ConsumerTimer::Join(id)
-        | ConsumerTimer::Sync(id)) = timer;
-        if self.state.members.contains_key(&id) {
+        | ConsumerTimer::Sync(id)) = timer.clone();
+        // A timer of the protocol that the member spoke before means nothing.
+        let counts = self.state.members.get(&id).is_some_and(|member| match &timer {
+            ConsumerTimer::Session(_) => true,
+            ConsumerTimer::Rebalance(_) => member.must_revoke_in_time(),
+            ConsumerTimer::Join(_) | ConsumerTimer::Sync(_) => member.is_classic(),
+        });
+        if counts {
             self.remove(cx, &[id]);
         }
     }

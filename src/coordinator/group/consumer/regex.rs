@@ -6,12 +6,16 @@ use super::super::Cx;
 use super::super::records::{ConsumerGroupRegularExpressionValue, Record};
 use super::super::settings::Topics;
 use super::{ConsumerGroup, syntax};
-use regex::Regex;
+use regex::bytes::Regex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// Longest expression, bytes. What compiling costs grows with it, and members wait meanwhile.
+const LENGTH_LIMIT: usize = 1024;
+/// Longest one that speaks of more than ASCII, which costs a hundred times as much.
+const UNICODE_LENGTH_LIMIT: usize = 256;
 /// The most that a compiled expression may take, bytes.
-const SIZE_LIMIT: usize = 1 << 20;
+const SIZE_LIMIT: usize = 256 << 10;
 /// How deep groups may nest.
 const NEST_LIMIT: u32 = 100;
 /// Expressions are not resolved anew sooner than this after the last time (`REGEX_BATCH_REFRESH_MIN_INTERVAL_MS`).
@@ -27,10 +31,23 @@ pub struct Refreshed {
 
 /// The expression, which has to match a topic's whole name; or why it is none.
 pub fn compile(pattern: &str) -> Result<Regex, String> {
-    let pattern = &syntax::translate(pattern)?;
+    let too_long = |limit: usize| (pattern.len() > limit).then(|| format!("longer than {limit} bytes"));
+    if let Some(error) = too_long(LENGTH_LIMIT) {
+        return Err(error);
+    }
+    let translated = &syntax::translate(pattern)?;
+    // Topics are ASCII, and so are RE2's classes.
+    match build(translated, false) {
+        Ok(regex) => Ok(regex),
+        Err(_) if too_long(UNICODE_LENGTH_LIMIT).is_none() => build(translated, true),
+        Err(error) => Err(error),
+    }
+}
+
+fn build(pattern: &str, unicode: bool) -> Result<Regex, String> {
     let build = |pattern: &str| {
-        let mut builder = regex::RegexBuilder::new(pattern);
-        builder.size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).nest_limit(NEST_LIMIT).build()
+        let mut builder = regex::bytes::RegexBuilder::new(pattern);
+        builder.unicode(unicode).size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).nest_limit(NEST_LIMIT).build()
     };
     // Alone first: an unbalanced parenthesis must not be balanced by those put around it.
     build(pattern).and_then(|_| build(&format!(r"\A(?:{pattern})\z"))).map_err(|error| match error {
@@ -88,18 +105,16 @@ impl ConsumerGroup {
 }
 
 /// The topics that each expression stands for. One that another version has let in and this cannot read stands for none.
+/// One at a time is held compiled.
 fn resolve(regexes: Vec<Arc<str>>, topics: &dyn Topics) -> Vec<(Arc<str>, BTreeSet<Arc<str>>)> {
     if regexes.is_empty() {
         return Vec::new();
     }
-    let mut resolved: Vec<_> =
-        regexes.into_iter().map(|regex| (compile(&regex).ok(), regex, BTreeSet::new())).collect();
-    topics.each(&mut |topic| {
-        for (compiled, _, matching) in &mut resolved {
-            if compiled.as_ref().is_some_and(|regex| regex.is_match(&topic.name)) {
-                matching.insert(topic.name.clone());
-            }
-        }
-    });
-    resolved.into_iter().map(|(_, regex, matching)| (regex, matching)).collect()
+    let mut names: Vec<Arc<str>> = Vec::new();
+    topics.each(&mut |topic| names.push(topic.name.clone()));
+    let matching = |regex: &str| -> BTreeSet<Arc<str>> {
+        let Ok(compiled) = compile(regex) else { return BTreeSet::new() };
+        names.iter().filter(|name| compiled.is_match(name.as_bytes())).cloned().collect()
+    };
+    regexes.into_iter().map(|regex| (regex.clone(), matching(&regex))).collect()
 }

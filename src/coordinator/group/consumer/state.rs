@@ -46,6 +46,8 @@ pub struct State {
     pub classic_members: usize,
     /// How many of these could speak a protocol, by its name.
     pub classic_protocols: BTreeMap<Arc<str>, usize>,
+    /// About how many bytes the members' metadata takes.
+    pub kept_bytes: usize,
     /// Who has a partition, or has still to give it up.
     owners: BTreeMap<Uuid, BTreeMap<i32, Arc<str>>>,
 }
@@ -176,6 +178,9 @@ impl State {
 
     /// Counts a member's subscription in or out.
     fn count(&mut self, metadata: &ConsumerGroupMemberMetadataValue, add: bool) {
+        let bytes = kept_bytes(metadata);
+        self.kept_bytes =
+            if add { self.kept_bytes.saturating_add(bytes) } else { self.kept_bytes.saturating_sub(bytes) };
         for name in &metadata.subscribed_topic_names {
             self.count_topic(name, |subscribers| step(&mut subscribers.by_name, add));
         }
@@ -246,6 +251,21 @@ impl State {
         member.names(topic) || by_regex().unwrap_or(false)
     }
 }
+
+/// About how many bytes a member takes, more than its record does.
+pub fn kept_bytes(metadata: &ConsumerGroupMemberMetadataValue) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let names: usize = metadata.subscribed_topic_names.iter().map(|name| NAME_BYTES + name.len()).sum();
+    let classic = metadata.classic_member_metadata.iter().flat_map(|classic| &classic.supported_protocols);
+    let protocols: usize = classic.map(|protocol| NAME_BYTES + protocol.name.len() + protocol.metadata.len()).sum();
+    let texts = [&metadata.instance_id, &metadata.rack_id, &metadata.subscribed_topic_regex].map(text);
+    MEMBER_BYTES + names + protocols + texts.iter().sum::<usize>() + metadata.client_id.len()
+}
+
+/// What a member takes beside its texts, bytes.
+const MEMBER_BYTES: usize = 512;
+/// What each of its texts takes beside itself, bytes.
+const NAME_BYTES: usize = 32;
 
 fn step(count: &mut usize, add: bool) {
     *count = if add { count.saturating_add(1) } else { count.saturating_sub(1) };

@@ -24,7 +24,9 @@ impl ConsumerGroup {
         let last = self.state.assignment_timestamp;
         let age_ms = cx.now.wall.saturating_sub(last);
         let is_early = last > 0 && (0..cx.settings.consumer.assignment_interval_ms).contains(&age_ms);
-        if self.state.epoch > self.state.assignment_epoch && !(is_early && self.state.members.len() > 1) {
+        // Members of the classic protocol would join and sync in a circle until then.
+        let waits = self.state.members.len() > 1 && self.state.classic_members == 0;
+        if self.state.epoch > self.state.assignment_epoch && !(is_early && waits) {
             self.assign(cx);
         }
     }
@@ -34,8 +36,9 @@ impl ConsumerGroup {
         let assignor = self.state.assignor(&cx.settings.consumer);
         let (members, counts) = self.state.to_assign(&*topics);
         // Only a topic that is not counted can fail it, and every topic of a member is.
-        let targets =
-            assign::assign_as(assignor, self.state.subscription_type(), &members, &counts).unwrap_or_default();
+        let Ok(targets) = assign::assign_as(assignor, self.state.subscription_type(), &members, &counts) else {
+            return;
+        };
         for (member_id, target) in targets {
             let old = self.state.targets.get(member_id.as_str());
             if old.is_none_or(|old| !Arc::ptr_eq(old, &target) && **old != *target) {

@@ -106,6 +106,56 @@ fn the_group_becomes_classic_again_when_the_last_of_the_new_protocol_goes() {
 }
 
 #[test]
+fn a_crash_after_the_group_became_classic_again_has_its_members_join() {
+    let mut bench = Bench::new();
+    bench.topic("t", 2);
+    let old = bench.classic_group("t", &[0, 1]);
+    bench.heartbeat(join("new", &["t"]));
+    bench.join(join_request(&old, &["t"], &[("t", &[0, 1])]));
+    let kept = read(&bench.sync(&old, 1, &[]).assignment);
+    bench.join(join_request(&old, &["t"], &[("t", &kept[0].1)]));
+    bench.sync(&old, 2, &[]);
+    bench.heartbeat(beat("new", -1));
+    assert!(is_classic(&bench));
+    bench.crash();
+    // Else nobody would have what the other one had.
+    assert_ne!(bench.classic_beat(&old, 2), ErrorCode::None);
+    let (ticket, replies) = bench.send_join(9, join_request(&old, &["t"], &[]));
+    assert!(join_reply(ticket, replies).generation_id > 3);
+}
+
+#[test]
+fn who_rebalances_cooperatively_keeps_what_it_has_when_the_group_changes_over() {
+    let mut bench = Bench::new();
+    let topic = bench.topic("t", 2);
+    let old = bench.classic_group("t", &[0, 1]);
+    // In the middle of a rebalance nothing is assigned, but it goes on reading.
+    bench.topic("t", 3);
+    let (_, replies) = bench.send_join(9, join_request(&old, &["t"], &[("t", &[0, 1])]));
+    assert!(!replies.is_empty(), "it is alone");
+    let (_, assigned) = told(&bench.heartbeat(join("new", &["t"])));
+    assert_eq!(assigned, Some(vec![(topic, vec![2])]), "what nobody has");
+}
+
+#[test]
+fn a_reload_does_not_hold_classic_members_to_the_other_protocols_timers() {
+    let mut bench = Bench::new();
+    bench.topic("t", 2);
+    let old = bench.classic_group("t", &[0, 1]);
+    bench.heartbeat(join("new", &["t"]));
+    bench.join(join_request(&old, &["t"], &[("t", &[0, 1])]));
+    bench.crash();
+    let kept = read(&bench.sync(&old, 1, &[]).assignment);
+    bench.join(join_request(&old, &["t"], &[("t", &kept[0].1)]));
+    bench.sync(&old, 2, &[]);
+    for _ in 0..10 {
+        bench.pass(5_000);
+        assert_eq!(bench.classic_beat(&old, 2), ErrorCode::None);
+        bench.heartbeat(beat("new", 2));
+    }
+}
+
+#[test]
 fn a_static_member_goes_back_to_the_classic_protocol() {
     let mut bench = Bench::new();
     bench.topic("t", 2);

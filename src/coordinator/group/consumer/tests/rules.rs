@@ -1,5 +1,6 @@
 //! Static members, regular expressions, offsets: who may do what.
 
+use super::super::regex::compile;
 use super::world::*;
 use crate::coordinator::group::request::{CommitOffset, CommitOffsets, FetchOffsets, Reply, Request};
 use crate::wire::errors::ErrorCode;
@@ -258,4 +259,33 @@ fn five_hundred_members_and_two_thousand_partitions_are_settled_in_time() {
     bench.check_replica();
     // Each step over all members or all partitions of all would be minutes.
     assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
+}
+
+#[test]
+fn what_members_say_is_bounded() {
+    let mut bench = Bench::new();
+    bench.topic("t", 1);
+    let long = "n".repeat(30_000);
+    let many: Vec<String> = (0..40).map(|at| format!("{long}{at}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let refused_code = |response| refused(&response).0;
+    assert_eq!(
+        refused_code(bench.heartbeat(join("a", &many))),
+        ErrorCode::UnknownServerError,
+        "no record could hold it"
+    );
+    let mut joined = 0;
+    while refused(&bench.heartbeat(join(&format!("m{joined}"), &many[..30]))).0 == ErrorCode::None {
+        joined += 1;
+    }
+    assert_eq!(joined, 9);
+    assert_eq!(refused_code(bench.heartbeat(join("b", &many[..30]))), ErrorCode::GroupMaxSizeReached);
+    assert_eq!(refused_code(bench.heartbeat(join("b", &["t"]))), ErrorCode::None, "one that says little");
+}
+
+#[test]
+fn expressions_that_cost_much_are_refused() {
+    for pattern in ["(?i)[\\0-\\u{10FFFF}]".repeat(100), "a".repeat(1_025), "\\w{500}".repeat(100)] {
+        assert!(compile(&pattern).is_err(), "{pattern}");
+    }
 }

@@ -333,7 +333,7 @@ fn run(seed: u64) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: seeds(), ..ProptestConfig::default() })]
 
     #[test]
     fn groups_change_over_and_back_and_no_partition_has_two_owners(seed in any::<u64>()) {

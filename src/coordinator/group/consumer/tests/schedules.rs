@@ -332,7 +332,7 @@ fn notices(rule: Break) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: seeds(), ..ProptestConfig::default() })]
 
     #[test]
     fn no_schedule_gives_a_partition_to_two_or_to_nobody(seed in any::<u64>()) {

@@ -55,11 +55,12 @@ impl Admin {
         only(self.wait(self.client.delete_topics(&[name], &options())))
     }
 
-    /// Names and partition counts of all topics, in the order of names.
+    /// Names and partition counts of all topics in the order of names, internal ones apart: those come with the first consumer.
     pub fn topics(&self) -> Vec<(String, usize)> {
         let metadata = self.client.inner().fetch_metadata(None, DEADLINE).unwrap();
         let mut topics: Vec<_> =
             metadata.topics().iter().map(|topic| (topic.name().to_string(), topic.partitions().len())).collect();
+        topics.retain(|(name, _)| !name.starts_with("__"));
         topics.sort();
         topics
     }

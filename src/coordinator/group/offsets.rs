@@ -178,9 +178,11 @@ impl GroupShard {
         if bytes > self.settings.max_record_bytes {
             return Err(ErrorCode::InvalidCommitOffsetSize);
         }
-        self.with_group(now, &commit.group_id, out, |group, cx| match group {
-            Group::Classic(group) => group.committed(cx, &commit.member_id),
-            Group::Consumer(group) => group.committed(cx, &commit.member_id),
+        // A sign of life; in consumer groups only heartbeats are.
+        self.with_group(now, &commit.group_id, out, |group, cx| {
+            if let Group::Classic(group) = group {
+                group.committed(cx, &commit.member_id);
+            }
         });
         for it in accepted() {
             let value = OffsetCommitValue {

@@ -1,6 +1,5 @@
 //! Whether offsets may be committed to a consumer group and asked for, and whether it may be deleted.
 
-use super::super::Cx;
 use super::super::request::{CommitOffset, CommitOffsets, FetchOffsets};
 use super::{ConsumerGroup, Member};
 use crate::wire::errors::ErrorCode;
@@ -10,15 +9,14 @@ const MODERN_COMMIT_VERSION: i16 = 9;
 
 impl ConsumerGroup {
     /// Whether offsets may be committed so. An epoch older than the member's is let through where all partitions have
-    /// been the member's since then (KIP-1251); where only some have,
-    /// [`check_commit_partition`](ConsumerGroup::check_commit_partition) tells which.
+    /// been the member's since then (KIP-1251); one that has not fails all, as with Kafka.
     pub fn check_commit(&self, commit: &CommitOffsets) -> Result<(), ErrorCode> {
         self.check_committer(commit)?;
         commit.partitions.iter().try_for_each(|partition| self.check_commit_partition(commit, partition))
     }
 
     /// Whether this member may commit at all.
-    pub fn check_committer(&self, commit: &CommitOffsets) -> Result<(), ErrorCode> {
+    fn check_committer(&self, commit: &CommitOffsets) -> Result<(), ErrorCode> {
         let epoch = commit.generation_id_or_member_epoch;
         // A client that is no member may commit while there are none.
         if epoch < 0 && self.is_empty() {
@@ -36,7 +34,7 @@ impl ConsumerGroup {
 
     /// Whether a member that [`check_committer`](ConsumerGroup::check_committer) has let through may commit for a
     /// partition.
-    pub fn check_commit_partition(&self, commit: &CommitOffsets, of: &CommitOffset) -> Result<(), ErrorCode> {
+    fn check_commit_partition(&self, commit: &CommitOffsets, of: &CommitOffset) -> Result<(), ErrorCode> {
         let epoch = commit.generation_id_or_member_epoch;
         let Some(member) = self.state.members.get(commit.member_id.as_str()) else { return Ok(()) };
         if member.is_classic() || epoch == member.current.epoch {
@@ -45,9 +43,6 @@ impl ConsumerGroup {
         let since = member.current.assignment_epoch(of.topic_id, of.partition);
         if since.is_some_and(|since| since <= epoch) { Ok(()) } else { Err(ErrorCode::StaleMemberEpoch) }
     }
-
-    /// A member has committed. No sign of life here: only heartbeats are.
-    pub fn committed(&mut self, _cx: &mut Cx<'_>, _member_id: &str) {}
 
     /// Whether offsets may be asked for so.
     pub fn check_fetch(&self, fetch: &FetchOffsets) -> Result<(), ErrorCode> {

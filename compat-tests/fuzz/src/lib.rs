@@ -8,6 +8,7 @@ pub use recovery::recovery;
 use bytes::Bytes;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::Decodable;
+use ottla::api::messages;
 use ottla::wire::batch::checksum;
 use ottla::wire::records::{RecordsError, walk};
 use ottla::wire::shape;
@@ -40,7 +41,15 @@ fn decode(key: i16, body: &[u8], version: i16) -> Option<usize> {
         ApiKey::Fetch => left_after::<FetchRequest>(body, version),
         ApiKey::ListOffsets => left_after::<ListOffsetsRequest>(body, version),
         ApiKey::Metadata => left_after::<MetadataRequest>(body, version),
+        ApiKey::OffsetCommit => left_after::<messages::offset_commit::Request>(body, version),
+        ApiKey::OffsetFetch => left_after::<messages::offset_fetch::Request>(body, version),
         ApiKey::FindCoordinator => left_after::<FindCoordinatorRequest>(body, version),
+        ApiKey::JoinGroup => left_after::<JoinGroupRequest>(body, version),
+        ApiKey::Heartbeat => left_after::<HeartbeatRequest>(body, version),
+        ApiKey::LeaveGroup => left_after::<LeaveGroupRequest>(body, version),
+        ApiKey::SyncGroup => left_after::<SyncGroupRequest>(body, version),
+        ApiKey::DescribeGroups => left_after::<DescribeGroupsRequest>(body, version),
+        ApiKey::ListGroups => left_after::<ListGroupsRequest>(body, version),
         ApiKey::ApiVersions => left_after::<ApiVersionsRequest>(body, version),
         ApiKey::CreateTopics => left_after::<CreateTopicsRequest>(body, version),
         ApiKey::DeleteTopics => left_after::<DeleteTopicsRequest>(body, version),
@@ -49,8 +58,12 @@ fn decode(key: i16, body: &[u8], version: i16) -> Option<usize> {
         ApiKey::DescribeConfigs => left_after::<DescribeConfigsRequest>(body, version),
         ApiKey::AlterConfigs => left_after::<AlterConfigsRequest>(body, version),
         ApiKey::CreatePartitions => left_after::<CreatePartitionsRequest>(body, version),
+        ApiKey::DeleteGroups => left_after::<DeleteGroupsRequest>(body, version),
         ApiKey::IncrementalAlterConfigs => left_after::<IncrementalAlterConfigsRequest>(body, version),
+        ApiKey::OffsetDelete => left_after::<OffsetDeleteRequest>(body, version),
         ApiKey::DescribeCluster => left_after::<DescribeClusterRequest>(body, version),
+        ApiKey::ConsumerGroupHeartbeat => left_after::<ConsumerGroupHeartbeatRequest>(body, version),
+        ApiKey::ConsumerGroupDescribe => left_after::<ConsumerGroupDescribeRequest>(body, version),
         ApiKey::ListConfigResources => left_after::<ListConfigResourcesRequest>(body, version),
         ApiKey::DescribeTopicPartitions => left_after::<DescribeTopicPartitionsRequest>(body, version),
         other => panic!("the guard knows {other:?}, this target does not"),

@@ -5,12 +5,12 @@
 //! power cut. So a folder is renamed before anything in it is removed, and the rename is durable before anything is
 //! written, or removed, that takes it for granted.
 
+use super::directory::{Census, Disk, Known};
 use super::files::Open;
 use super::journal::LogName;
 use super::partition_log::DiskLog;
 use super::recovery::folder_topic_id;
 use super::sidecars::{DELETED_SUFFIX, PARTITION_METADATA, STRAY_SUFFIX, parse_partition_dir};
-use super::writer::{Census, Disk, Known};
 use crate::log::LogConfig;
 use std::collections::HashSet;
 use std::io;

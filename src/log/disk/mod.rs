@@ -1,5 +1,7 @@
 //! The disk engine: Apache Kafka's files, byte for byte.
 
+mod checkpoint;
+mod directory;
 mod files;
 mod folders;
 mod handles;
@@ -11,6 +13,7 @@ mod scan;
 mod segment;
 mod shared;
 mod sidecars;
+mod threads;
 mod timed;
 mod writer;
 
@@ -18,10 +21,11 @@ pub mod memory;
 #[cfg(test)]
 mod tests;
 
+pub use directory::{Census, Checks, Disk, DiskOptions, Known};
 pub use files::{Entry, File, Files, Open, OsFiles, read_all, replace};
 pub use journal::LogName;
 pub use partition_log::DiskLog;
 pub use recovery::Opened;
 pub use shared::Counters;
 pub use sidecars::{base64_url, parse_base64_url};
-pub use writer::{Census, Checks, Disk, DiskOptions, DiskThreads, Known};
+pub use threads::DiskThreads;

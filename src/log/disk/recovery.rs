@@ -5,6 +5,7 @@
 //! that follows a cut is kept in place. What is cut off as whole segments is put aside under another name, never
 //! removed. Indexes are made anew for every segment that is scanned.
 
+use super::directory::Checks;
 use super::files::{File, Open, read_all};
 use super::index::Indexes;
 use super::journal::LogName;
@@ -15,7 +16,6 @@ use super::sidecars::{
     CORRUPT_SUFFIX, LEADER_EPOCHS, PARTITION_METADATA, decode_epochs, decode_partition_metadata, offset_name,
     parse_offset_name,
 };
-use super::writer::Checks;
 use crate::log::{EpochStart, Log, LogConfig, LogError, Offset, Recovered, StateFile, Wait};
 use crate::time;
 use crate::wire::batch::{BatchHeader, CRC_FROM, HEADER_SIZE};

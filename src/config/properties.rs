@@ -13,7 +13,7 @@ pub struct Property {
 
 /// A `\u` that is not followed by four hexadecimal digits, or half of a surrogate pair.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("line {line}: malformed \\uXXXX escape")]
+#[error("line {line}: malformed escape: \\u needs four hexadecimal digits")]
 pub struct Malformed {
     pub line: usize,
 }

@@ -462,9 +462,14 @@ macro_rules! settings {
             ) -> Result<Self, Invalid> {
                 Ok(Self { $( $field: $crate::config::registry::field::<$ty>($name, value($name))?, )* $( $extra, )* })
             }
+        }
 
+        $crate::config::registry::settings!(@reread $base $struct $( $field: $ty = $name; )*);
+    };
+    // What a topic has of its own is laid over what it inherits; the broker's settings are read once.
+    (@reread topic $struct:ident $( $field:ident : $ty:ty = $name:literal; )*) => {
+        impl $struct {
             /// Reads one field again; a name without a field is left alone.
-            #[allow(dead_code)]
             fn reread(&mut self, name: &str, value: Option<&str>) -> Result<(), Invalid> {
                 match name {
                     $( $name => self.$field = $crate::config::registry::field::<$ty>($name, value)?, )*
@@ -474,6 +479,7 @@ macro_rules! settings {
             }
         }
     };
+    (@reread acts $($rest:tt)*) => {};
     (@default null) => { None };
     (@default $default:literal) => { Some($default) };
 }

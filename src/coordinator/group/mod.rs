@@ -6,6 +6,7 @@
 
 mod admin;
 pub mod assign;
+mod breaks;
 pub mod classic;
 pub mod consumer;
 #[cfg(test)]

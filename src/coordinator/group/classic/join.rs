@@ -1,7 +1,6 @@
 //! JoinGroup of a classic group.
 
-use super::members::distinct;
-use super::members::{MEMBER_BYTES, PENDING_BYTES, PROTOCOL_BYTES};
+use super::members::{MEMBER_BYTES, PENDING_BYTES, PROTOCOL_BYTES, distinct};
 use super::store::record_bytes;
 use super::{ClassicGroup, KEPT_PER_RECORD, Member, NEW_MEMBER_JOIN_TIMEOUT_MS, Parked, State, answer};
 use crate::coordinator::Ticket;

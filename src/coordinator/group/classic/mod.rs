@@ -10,7 +10,6 @@
 //! loaded anew.
 
 mod answer;
-mod breaks;
 mod describe;
 mod join;
 mod members;
@@ -24,6 +23,7 @@ mod tests;
 pub(super) use describe::subscribed_topics;
 pub use members::{Member, Parked};
 
+use super::breaks::{Break, broken};
 use super::records::GroupMetadataValue;
 use super::{Cx, GroupTimer};
 use crate::coordinator::Now;
@@ -238,7 +238,7 @@ impl ClassicGroup {
     }
 
     fn check_generation(&self, generation: i32) -> Result<(), ErrorCode> {
-        if generation != self.generation && !breaks::broken(breaks::Break::GenerationCheck) {
+        if generation != self.generation && !broken(Break::GenerationCheck) {
             return Err(ErrorCode::IllegalGeneration);
         }
         Ok(())

@@ -1,9 +1,9 @@
 //! What a classic group stores, and how it comes back.
 
-use super::breaks::{Break, broken};
 use super::members::Member;
 use super::{ClassicGroup, State};
 use crate::coordinator::group::Cx;
+use crate::coordinator::group::breaks::{Break, broken};
 use crate::coordinator::group::records::{ClassicProtocol, GroupMetadataValue, MemberMetadata, Record};
 use bytes::Bytes;
 use std::sync::Arc;

@@ -9,7 +9,6 @@
 //!
 //! Left out: assignors of the client (no Kafka has them), racks.
 
-mod breaks;
 mod checks;
 mod classic_members;
 mod describe;

@@ -3,8 +3,8 @@
 //! (Kafka's `CurrentAssignmentBuilder`.)
 
 use super::super::assign::Assignment;
-use super::breaks::{Break, broken};
 use super::members::{Current, MemberState, Partitions};
+use crate::coordinator::group::breaks::{Break, broken};
 use uuid::Uuid;
 
 /// Partitions that a member says it owns.

@@ -3,9 +3,9 @@
 use super::super::Cx;
 use super::super::records::{ConsumerGroupMemberMetadataValue, ConsumerGroupMetadataValue, Record};
 use super::super::settings::{TopicInfo, Topics};
-use super::breaks::{Break, broken};
 use super::members::regex_of;
 use super::{ConsumerGroup, State};
+use crate::coordinator::group::breaks::{Break, broken};
 use twox_hash::XxHash3_64;
 
 /// The version of [`hash_of_topic`].

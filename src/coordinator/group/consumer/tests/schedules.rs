@@ -2,8 +2,8 @@
 //! coordinator, changes of topics and subscriptions.
 
 use super::world::*;
+use crate::coordinator::group::breaks::{Break, with_broken};
 use crate::coordinator::group::consumer::MemberState;
-use crate::coordinator::group::consumer::breaks::{Break, with_broken};
 use crate::coordinator::group::settings::Topics;
 use crate::wire::errors::ErrorCode;
 use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};

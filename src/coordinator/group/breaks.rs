@@ -1,15 +1,21 @@
 //! Rules that a test can switch off, to see that it would notice.
 
-/// A rule.
+/// What goes wrong without a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Break {
-    /// A partition is given to a member while another has it.
+    /// Classic: requests of an older generation are let in.
+    GenerationCheck,
+    /// Classic: the timer for syncs that never come is not set.
+    SyncTimer,
+    /// Classic: a generation is told before it is stored.
+    StoredGeneration,
+    /// Consumer: a partition is given to a member while another has it.
     Unreleased,
-    /// A member goes on without having said that it has given partitions up.
+    /// Consumer: a member goes on without having said that it has given partitions up.
     Unrevoked,
-    /// Heartbeats of any epoch are let in.
+    /// Consumer: heartbeats of any epoch are let in.
     EpochCheck,
-    /// Topics are looked at only when a subscription changes.
+    /// Consumer: topics are looked at only when a subscription changes.
     Topics,
 }
 

@@ -10,40 +10,39 @@
 use super::context::{Ctx, Operation, Resource, authorize, throttle};
 use super::coordinated::{caller, code_of};
 use super::errors::ErrorCode;
-use crate::coordinator::group::request::{Reply, Request};
+use crate::coordinator::group::request::{Reply, Request, refused_join};
 use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 use kafka_protocol::protocol::StrBytes;
 use std::sync::Arc;
 use uuid::Uuid;
 
+#[cfg(test)]
+mod tests;
+
+/// The first version whose reply may be without a protocol.
+const NULLABLE_PROTOCOL: i16 = 7;
+
 pub(super) async fn handle(ctx: Arc<Ctx>, request: JoinGroupRequest) -> JoinGroupResponse {
-    let mut response = join(&ctx, request).await.with_throttle_time_ms(throttle(&ctx));
-    if response.error_code != 0 {
-        response.protocol_name = None;
-    }
-    match &response.protocol_name {
-        None if ctx.version < 7 => response.with_protocol_name(Some(StrBytes::default())),
-        _ => response,
-    }
+    let response = join(&ctx, request).await.with_throttle_time_ms(throttle(&ctx));
+    with_writable_protocol(response, ctx.version)
+}
+
+/// No protocol is null since version 7, and empty before. (The constructor of Kafka's `JoinGroupResponse`.)
+fn with_writable_protocol(mut response: JoinGroupResponse, version: i16) -> JoinGroupResponse {
+    let protocol = response.protocol_name.filter(|name| !name.is_empty());
+    response.protocol_name = if version < NULLABLE_PROTOCOL { Some(protocol.unwrap_or_default()) } else { protocol };
+    response
 }
 
 async fn join(ctx: &Ctx, request: JoinGroupRequest) -> JoinGroupResponse {
     // Copies: the frame is not to be kept while the request is parked.
     let (group_id, member_id) = (request.group_id.to_string(), StrBytes::from(request.member_id.to_string()));
     if !authorize(ctx, Operation::Read, Resource::Group(&group_id)) {
-        return refused(ErrorCode::GroupAuthorizationFailed, member_id);
+        return refused_join(ErrorCode::GroupAuthorizationFailed, member_id);
     }
     let joining = Request::JoinGroup { caller: caller(ctx), request, fresh_id: Uuid::new_v4() };
     match ctx.broker.groups().ask(&group_id, joining).await {
         Ok(Reply::JoinGroup(response)) => response,
-        other => refused(code_of(&other), member_id),
+        other => refused_join(code_of(&other), member_id),
     }
-}
-
-fn refused(code: ErrorCode, member_id: StrBytes) -> JoinGroupResponse {
-    JoinGroupResponse::default()
-        .with_error_code(code.code())
-        .with_generation_id(-1)
-        .with_protocol_name(None)
-        .with_member_id(member_id)
 }

@@ -3,7 +3,7 @@
 use super::classic::{self, ClassicGroup};
 use super::consumer::{self, ConsumerGroup, Fresh, Refused};
 use super::records::{GroupMetadataValue, Record};
-use super::request::{Caller, Reply};
+use super::request::{Caller, Reply, refused_join};
 use super::{Group, GroupShard, Out, check_group_id};
 use crate::coordinator::{Now, Ticket};
 use crate::wire::errors::ErrorCode;
@@ -11,7 +11,7 @@ use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::leave_group_response::MemberResponse;
 use kafka_protocol::messages::{
     ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, HeartbeatRequest, JoinGroupRequest,
-    JoinGroupResponse, SyncGroupRequest, SyncGroupResponse,
+    SyncGroupRequest, SyncGroupResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
@@ -28,11 +28,7 @@ impl GroupShard {
     ) {
         let group_id = request.group_id.clone();
         if let Err(code) = self.check_join(&request) {
-            let refused = JoinGroupResponse::default()
-                .with_error_code(code.code())
-                .with_generation_id(-1)
-                .with_member_id(request.member_id);
-            return out.reply(ticket, Reply::JoinGroup(refused));
+            return out.reply(ticket, Reply::JoinGroup(refused_join(code, request.member_id)));
         }
         if matches!(self.groups.get(group_id.as_str()), Some(Group::Consumer(group)) if group.is_empty()) {
             self.remove_group(now, &group_id, out);

@@ -13,6 +13,7 @@ use kafka_protocol::messages::{
     ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, HeartbeatRequest, JoinGroupRequest,
     JoinGroupResponse, SyncGroupRequest, SyncGroupResponse,
 };
+use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -208,4 +209,9 @@ pub struct ListedGroup {
 /// Copies what a group keeps of a request, so that the frame is not kept with it.
 pub fn own(bytes: &Bytes) -> Bytes {
     Bytes::copy_from_slice(bytes)
+}
+
+/// A join that is refused: no generation, no protocol, and what the member is called.
+pub fn refused_join(code: ErrorCode, member_id: StrBytes) -> JoinGroupResponse {
+    JoinGroupResponse::default().with_error_code(code.code()).with_generation_id(-1).with_member_id(member_id)
 }

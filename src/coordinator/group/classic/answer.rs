@@ -1,38 +1,26 @@
-//! Replies to requests that may have been parked, in the form that their version can bear.
+//! Replies to requests that may have been parked.
 
 use super::{ClassicGroup, Parked, State};
 use crate::coordinator::group::Cx;
-use crate::coordinator::group::request::Reply;
+use crate::coordinator::group::request::{Reply, refused_join};
 use crate::wire::errors::ErrorCode;
 use bytes::Bytes;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::{JoinGroupResponse, SyncGroupResponse};
 use kafka_protocol::protocol::StrBytes;
 
-/// The first version of JoinGroup whose reply may be without a protocol.
-const NULLABLE_PROTOCOL: i16 = 7;
-
 pub fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.into())
 }
 
 /// Answers a join.
-pub fn join(cx: &mut Cx<'_>, parked: Parked, mut response: JoinGroupResponse) {
-    if parked.version < NULLABLE_PROTOCOL && response.protocol_name.is_none() {
-        response.protocol_name = Some(StrBytes::default());
-    }
+pub fn join(cx: &mut Cx<'_>, parked: Parked, response: JoinGroupResponse) {
     cx.out.reply(parked.ticket, Reply::JoinGroup(response));
 }
 
-/// Answers a join with an error. Kafka leaves the protocol null where it looked for the member, and empty elsewhere.
+/// Answers a join with an error.
 pub fn refuse_join(cx: &mut Cx<'_>, parked: Parked, member_id: &str, code: ErrorCode) {
-    let looked_for = code == ErrorCode::FencedInstanceId || code == ErrorCode::UnknownMemberId && !member_id.is_empty();
-    let refused = JoinGroupResponse::default()
-        .with_error_code(code.code())
-        .with_generation_id(-1)
-        .with_member_id(text(member_id))
-        .with_protocol_name((!looked_for).then(StrBytes::default));
-    join(cx, parked, refused);
+    join(cx, parked, refused_join(code, text(member_id)));
 }
 
 /// Answers a sync with an error.

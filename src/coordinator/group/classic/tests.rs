@@ -144,16 +144,6 @@ fn a_record_of_another_broker_is_taken_as_it_is_meant() {
 }
 
 #[test]
-fn before_version_7_no_reply_is_without_a_protocol() {
-    for (version, protocol) in [(6, Some(text(""))), (7, None)] {
-        let mut bench = Bench::new();
-        join(&mut bench, "m1", 3, joins("", None, b""));
-        let refused = join(&mut bench, "m2", version, joins("nobody", None, b"")).unwrap();
-        assert_eq!((refused.error_code, refused.protocol_name), (ErrorCode::UnknownMemberId.code(), protocol));
-    }
-}
-
-#[test]
 fn version_0_has_one_timeout_for_both() {
     let mut bench = Bench::new();
     join(&mut bench, "m1", 0, joins("", None, b"").with_rebalance_timeout_ms(-1));

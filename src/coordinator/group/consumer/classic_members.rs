@@ -3,7 +3,7 @@
 //! (Kafka's `classicGroupJoinToConsumerGroup` and its kin.)
 
 use super::super::records::{ClassicMemberMetadata, ClassicProtocol, ConsumerGroupMemberMetadataValue};
-use super::super::request::{Caller, Reply, own};
+use super::super::request::{Caller, Reply, own, refused_join};
 use super::super::{Cx, GroupTimer};
 use super::embedded::{self, PROTOCOL_TYPE, Subscription};
 use super::{ConsumerGroup, ConsumerTimer, Member, MemberState, kafka_uuid};
@@ -21,8 +21,6 @@ use uuid::Uuid;
 
 /// From this version of JoinGroup on a new member is first given an id (KIP-394).
 const REQUIRES_MEMBER_ID: i16 = 4;
-/// The first version of JoinGroup whose reply may be without a protocol.
-const NULLABLE_PROTOCOL: i16 = 7;
 
 /// A join that is refused: the error, and what the member is called in the reply.
 struct JoinRefused(ErrorCode, String);
@@ -44,16 +42,8 @@ impl ConsumerGroup {
         fresh_id: Uuid,
     ) {
         let joined = self.try_classic_join(cx, caller, &request, fresh_id);
-        let mut response = joined.unwrap_or_else(|JoinRefused(code, member_id)| {
-            JoinGroupResponse::default()
-                .with_error_code(code.code())
-                .with_generation_id(-1)
-                .with_member_id(StrBytes::from_string(member_id))
-        });
-        if caller.version < NULLABLE_PROTOCOL && response.protocol_name.is_none() {
-            response.protocol_name = Some(StrBytes::default());
-        }
-        cx.out.reply(ticket, Reply::JoinGroup(response));
+        let refused = |JoinRefused(code, member_id)| refused_join(code, StrBytes::from_string(member_id));
+        cx.out.reply(ticket, Reply::JoinGroup(joined.unwrap_or_else(refused)));
     }
 
     fn try_classic_join(

@@ -6,8 +6,8 @@ use kafka_protocol::messages::ConsumerProtocolAssignment;
 use kafka_protocol::protocol::Decodable;
 use ottla::coordinator::group::records::{
     ConsumerGroupCurrentMemberAssignmentValue, Decoded, GroupMetadataValue, MemberMetadata, OffsetCommitValue, Record,
-    partition_for,
 };
+use ottla::coordinator::partition_for;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Partitions of `__consumer_offsets`.

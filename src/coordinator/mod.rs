@@ -6,14 +6,18 @@
 //! (Kafka's `CoordinatorShard` and `CoordinatorRuntime`, without their snapshots: nothing is ever rolled back.)
 
 pub mod group;
+mod placement;
 mod shell;
 mod timers;
+pub mod txn;
 
+pub use placement::partition_for;
 pub use shell::{Home, Shell, Unavailable};
 pub use timers::Timers;
 
 use crate::time::Millis;
 use bytes::Bytes;
+use std::convert::Infallible;
 
 /// What time it is, by both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,23 +33,28 @@ pub struct Now {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
-/// What a step of a shard comes to.
+/// What a step of a shard comes to: records, replies, commands.
 #[derive(Debug)]
-pub struct Effects<R, A> {
+pub struct Effects<R, A, C = Infallible> {
     /// Records to append, in this order. They are applied already. Up to [`ATOMIC_BYTES`] all of a step are there after a
     /// crash or none.
     pub records: Vec<R>,
     /// Replies, this step's own and those to requests that were parked.
     pub replies: Vec<(Ticket, A)>,
+    /// What is to be done elsewhere, when all that was emitted up to here is durable. What comes of it is a request of its own.
+    pub commands: Vec<C>,
 }
 
-impl<R, A> Default for Effects<R, A> {
+impl<R, A, C> Default for Effects<R, A, C> {
     fn default() -> Self {
-        Effects { records: Vec::new(), replies: Vec::new() }
+        Effects { records: Vec::new(), replies: Vec::new(), commands: Vec::new() }
     }
 }
 
-impl<R, A> Effects<R, A> {
+/// The effects of a kind of shard.
+pub type EffectsOf<S> = Effects<<S as Shard>::Record, <S as Shard>::Reply, <S as Shard>::Command>;
+
+impl<R, A, C> Effects<R, A, C> {
     /// Answers a request.
     pub fn reply(&mut self, ticket: Ticket, answer: impl Into<A>) {
         self.replies.push((ticket, answer.into()));
@@ -57,34 +66,30 @@ impl<R, A> Effects<R, A> {
 /// Its durable part is what [`Shard::apply`] makes of the records, and nothing else: after any step a second shard that
 /// only applied the records has the same. The rest (timers, parked requests, rebalances under way) is soft: lost in a
 /// crash, and made anew by [`Shard::loaded`].
-pub trait Shard: Send + 'static {
+pub trait Shard: Sized + Send + 'static {
     /// What may be asked.
     type Request: Send;
     /// What is answered.
     type Reply: Send + 'static;
     /// What is durable.
     type Record: Send;
+    /// What it has others do.
+    type Command: Send + 'static;
 
     /// Takes a request. Records that it emits it applies at once.
-    fn handle(
-        &mut self,
-        now: Now,
-        ticket: Ticket,
-        request: Self::Request,
-        out: &mut Effects<Self::Record, Self::Reply>,
-    );
+    fn handle(&mut self, now: Now, ticket: Ticket, request: Self::Request, out: &mut EffectsOf<Self>);
 
     /// Changes the durable state, live and in replay.
     fn apply(&mut self, record: Self::Record);
 
     /// All records have been applied: timers start, rebalances that were under way start anew.
-    fn loaded(&mut self, now: Now, out: &mut Effects<Self::Record, Self::Reply>);
+    fn loaded(&mut self, now: Now, out: &mut EffectsOf<Self>);
 
     /// When [`Shard::on_deadline`] has something to do next, on the monotonic clock.
     fn next_deadline(&self) -> Option<Millis>;
 
     /// Does one thing that is due.
-    fn on_deadline(&mut self, now: Now, out: &mut Effects<Self::Record, Self::Reply>);
+    fn on_deadline(&mut self, now: Now, out: &mut EffectsOf<Self>);
 
     /// A record as Kafka stores it: key and value.
     ///

@@ -6,7 +6,7 @@
 //! in doubt, the shard is dropped with everybody who waits in it, and loaded again from what is durable at the next
 //! request. Steps run under the shard's lock and never wait; only loading waits for the disk, outside of it.
 
-use super::{ATOMIC_BYTES, Effects, Now, Shard, Ticket, Unreadable};
+use super::{ATOMIC_BYTES, Effects, EffectsOf, Now, Shard, Ticket, Unreadable};
 use crate::log::{Offset, Progress, Slice, Wait, waiting};
 use crate::partition::{Acks, Fetch, Isolation, Partition};
 use crate::time::{self, Millis, OncePerSecond};
@@ -305,7 +305,7 @@ impl<S: Shard> Slot<S> {
 }
 
 impl<S: Shard> Active<S> {
-    fn step(&mut self, now: Now, f: impl FnOnce(&mut S, &mut Effects<S::Record, S::Reply>)) {
+    fn step(&mut self, now: Now, f: impl FnOnce(&mut S, &mut EffectsOf<S>)) {
         let mut out = Effects::default();
         f(&mut self.shard, &mut out);
         if !out.records.is_empty() {

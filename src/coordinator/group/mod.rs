@@ -30,6 +30,7 @@ use records::{Decoded, Record, RecordError};
 use request::{Reply, Request};
 use settings::{GroupSettings, World};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 /// What a step of the group coordinator comes to.
@@ -195,6 +196,7 @@ impl Shard for GroupShard {
     type Request = Request;
     type Reply = Reply;
     type Record = Record;
+    type Command = Infallible;
 
     fn handle(&mut self, now: Now, ticket: Ticket, request: Request, out: &mut Out) {
         match request {

@@ -6,10 +6,8 @@
 
 mod codec;
 mod consumer;
-mod placement;
 
 pub use codec::{Decoded, RecordError};
-pub use placement::partition_for;
 
 use bytes::Bytes;
 use uuid::Uuid;

@@ -1,6 +1,7 @@
 //! What Apache Kafka wrote (`fixtures/groups/records.txt`), byte for byte, and what its own tools read in it.
 
 use super::*;
+use crate::coordinator::partition_for;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

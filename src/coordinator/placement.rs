@@ -1,11 +1,11 @@
-//! Which partition of `__consumer_offsets` a group lives in.
+//! Which partition of its topic a group or a transactional id lives in.
 
-/// The partition of `group_id` among `partitions`, which is at least 1: the absolute value of Java's `String.hashCode`
-/// over UTF-16, modulo (`GroupCoordinatorService.partitionFor`); the one hash that has no absolute value counts as 0
+/// The partition of `id` among `partitions`, which is at least 1: the absolute value of Java's `String.hashCode`
+/// over UTF-16, modulo (`GroupCoordinatorService.partitionFor`, `TransactionStateManager.partitionFor`); the one hash that has no absolute value counts as 0
 /// (`Utils.abs`). Not `Utils.toPositive`, which drops the sign bit, and places the keys of records. Of fewer than 1 it
 /// is 0.
-pub fn partition_for(group_id: &str, partitions: i32) -> i32 {
-    let hash = group_id.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
+pub fn partition_for(id: &str, partitions: i32) -> i32 {
+    let hash = id.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
     hash.checked_abs().unwrap_or(0) % partitions.max(1)
 }
 

@@ -1,0 +1,3 @@
+//! The transaction coordinator.
+
+pub mod request;

@@ -1,0 +1,173 @@
+//! What the transaction coordinator is asked, what it answers, and what it has others do.
+
+use crate::wire::errors::ErrorCode;
+use std::sync::Arc;
+
+/// A producer of a session: its id and epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProducerIdAndEpoch {
+    /// The id.
+    pub producer_id: i64,
+    /// The epoch.
+    pub producer_epoch: i16,
+}
+
+/// A partition of a topic, by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// The partition's index.
+    pub partition: i32,
+}
+
+/// How a client does transactions (`TransactionVersion`, KIP-890).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TransactionVersion {
+    /// Before flexible records; also what records without the field mean.
+    #[default]
+    V0,
+    /// The producer adds partitions by requests of its own, the epoch stays for the session.
+    V1,
+    /// Partitions are added with the first write to them, each transaction ends with a higher epoch.
+    V2,
+}
+
+/// What may be asked.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// InitProducerId with a transactional id.
+    InitProducerId {
+        /// The transactional id.
+        transactional_id: String,
+        /// How long a transaction of it may last, milliseconds.
+        transaction_timeout_ms: i32,
+        /// What the producer goes on from; `None` where it begins.
+        expected: Option<ProducerIdAndEpoch>,
+        /// A producer id that nobody has had, if one was asked for ([`Reply::NeedsProducerId`]).
+        fresh: Option<i64>,
+    },
+    /// Partitions become part of the transaction, which begins with the first.
+    AddPartitions {
+        /// The transactional id.
+        transactional_id: String,
+        /// Who says so.
+        producer: ProducerIdAndEpoch,
+        /// The partitions.
+        partitions: Vec<TopicPartition>,
+        /// How the client does transactions.
+        version: TransactionVersion,
+    },
+    /// Whether partitions are part of the transaction; changes nothing (`handleVerifyPartitionsInTransaction`).
+    VerifyPartitions {
+        /// The transactional id.
+        transactional_id: String,
+        /// Who says so.
+        producer: ProducerIdAndEpoch,
+        /// The partitions.
+        partitions: Vec<TopicPartition>,
+    },
+    /// The transaction is over.
+    EndTransaction {
+        /// The transactional id.
+        transactional_id: String,
+        /// Who says so.
+        producer: ProducerIdAndEpoch,
+        /// Committed, or aborted.
+        committed: bool,
+        /// How the client does transactions.
+        version: TransactionVersion,
+        /// A producer id that nobody has had, if one was asked for ([`Reply::NeedsProducerId`]).
+        fresh: Option<i64>,
+    },
+    /// What [`WriteMarkers`] asked for is done, and durable.
+    MarkersWritten {
+        /// The transactional id.
+        transactional_id: String,
+        /// The producer that the markers bear.
+        producer: ProducerIdAndEpoch,
+    },
+    /// What is known of a transactional id.
+    Describe {
+        /// The transactional id.
+        transactional_id: String,
+    },
+    /// All transactional ids that fit.
+    List(Filters),
+}
+
+/// Which transactions are asked for (ListTransactions); an empty filter lets all through.
+#[derive(Clone, Debug, Default)]
+pub struct Filters {
+    /// Producer ids.
+    pub producer_ids: Vec<i64>,
+    /// States, by name; those that there are not have been taken out, and told of, by the caller.
+    pub states: Vec<String>,
+    /// Only those that run for at least so long, milliseconds; -1 for all.
+    pub duration_ms: i64,
+    /// A regular expression that the whole transactional id must match.
+    pub transactional_id_pattern: Option<regex::Regex>,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The producer's id and epoch.
+    InitProducerId(Result<ProducerIdAndEpoch, ErrorCode>),
+    /// One code for all partitions.
+    AddPartitions(ErrorCode),
+    /// One code for each partition, in the order of the request, or one for all.
+    VerifyPartitions(Result<Vec<ErrorCode>, ErrorCode>),
+    /// With which id and epoch the producer goes on; -1 and -1 for V0 and V1.
+    EndTransaction(Result<ProducerIdAndEpoch, ErrorCode>),
+    /// It is noted.
+    MarkersWritten,
+    /// What is known.
+    Describe(Result<Description, ErrorCode>),
+    /// In the order of the ids.
+    List(Vec<Listed>),
+    /// To be asked again, with a producer id that nobody has had. Nothing was changed.
+    NeedsProducerId,
+}
+
+/// A transactional id, as DescribeTransactions tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// Kafka's name of the state.
+    pub state: &'static str,
+    /// Milliseconds.
+    pub transaction_timeout_ms: i32,
+    /// Since when the transaction runs, wall clock; -1 where there is none.
+    pub transaction_start_time_ms: i64,
+    /// The producer.
+    pub producer: ProducerIdAndEpoch,
+    /// Its partitions, sorted.
+    pub partitions: Vec<TopicPartition>,
+}
+
+/// A transactional id, as ListTransactions tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The transactional id.
+    pub transactional_id: String,
+    /// The producer.
+    pub producer_id: i64,
+    /// Kafka's name of the state.
+    pub state: &'static str,
+}
+
+/// A decided transaction's end, to be written to every partition of it. To be repeated until it is done; the decision is
+/// durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriteMarkers {
+    /// The transactional id.
+    pub transactional_id: String,
+    /// What the markers bear. With V2 the epoch is above that of the records.
+    pub producer: ProducerIdAndEpoch,
+    /// Committed, or aborted.
+    pub committed: bool,
+    /// How the transaction was done.
+    pub version: TransactionVersion,
+    /// Where; may be empty.
+    pub partitions: Vec<TopicPartition>,
+}

@@ -11,7 +11,7 @@ use crate::log::{Offset, Progress, Slice, Wait, waiting};
 use crate::partition::{Acks, Fetch, Isolation, Partition};
 use crate::time::{self, Millis, OncePerSecond};
 use crate::wire::batch::BatchHeader;
-use crate::wire::build;
+use crate::wire::build::{self, Kind};
 use crate::wire::entries::{self, Contents};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -348,7 +348,7 @@ impl<S: Shard> Active<S> {
     }
 
     fn append_batch(&mut self, records: &[(Bytes, Option<Bytes>)], wall: Millis) {
-        let (header, payload) = build::parts(records, wall);
+        let (header, payload) = build::parts(Kind::Plain, records, wall);
         let appending = self.partition.append(header, payload, Acks::All, wall);
         self.end = self.end.max(appending.published_at());
     }

@@ -16,8 +16,10 @@ pub const CRC_FROM: usize = 21;
 
 const CODEC_MASK: i16 = 0x07;
 const APPEND_TIME: i16 = 0x08;
-const TRANSACTIONAL: i16 = 0x10;
-const CONTROL: i16 = 0x20;
+/// The attribute of batches that belong to a transaction.
+pub const TRANSACTIONAL: i16 = 0x10;
+/// The attribute of batches with markers of the broker's.
+pub const CONTROL: i16 = 0x20;
 
 /// The fields of a v2 batch header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

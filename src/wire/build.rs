@@ -1,17 +1,38 @@
 //! Batches of the broker's own: records as keys and values, made into one batch of format v2.
 //!
-//! For internal topics alone; a client's batch is never built, nor built again. Left out: compression, headers,
-//! producers and transactions, and control records. [`entries`](crate::wire::entries) is the way back.
+//! For internal topics, and for the markers that end transactions; a client's batch is never built, nor built again. Left
+//! out: compression, headers, sequence numbers. [`entries`](crate::wire::entries) is the way back.
 
 use crate::time::Millis;
-use crate::wire::batch::{BatchHeader, HEADER_SIZE, LENGTH_PREFIX, checksum};
+use crate::wire::batch::{BatchHeader, CONTROL, HEADER_SIZE, LENGTH_PREFIX, TRANSACTIONAL, checksum};
 use crate::wire::fields::FieldWriter;
 use bytes::Bytes;
 
-/// The batch as the log takes it: a header with base offset 0, no producer, create time and the right CRC, and what
-/// follows the header. All records have the one timestamp. There must be a record at least, and all of them together
-/// must stay below 2 GiB: a batch without records is not valid, and one beyond that has a length that is not.
-pub fn parts(records: &[(Bytes, Option<Bytes>)], timestamp: Millis) -> (BatchHeader, Bytes) {
+/// What a batch of the broker's is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Records of nobody's.
+    Plain,
+    /// Records of a producer's transaction, without sequence numbers.
+    Transactional {
+        /// The producer's id.
+        producer_id: i64,
+        /// Its epoch.
+        producer_epoch: i16,
+    },
+    /// Control records: the end of a producer's transaction.
+    Control {
+        /// The producer's id.
+        producer_id: i64,
+        /// The epoch that it has from here on.
+        producer_epoch: i16,
+    },
+}
+
+/// The batch as the log takes it: a header with base offset 0, create time and the right CRC, and what follows the header.
+/// All records have the one timestamp. There must be a record at least, and all of them together must stay below 2 GiB: a
+/// batch without records is not valid, and one beyond that has a length that is not.
+pub fn parts(kind: Kind, records: &[(Bytes, Option<Bytes>)], timestamp: Millis) -> (BatchHeader, Bytes) {
     let mut payload = FieldWriter::new(true);
     for (delta, (key, value)) in records.iter().enumerate() {
         let body = body(delta as i64, key, value.as_deref());
@@ -20,18 +41,23 @@ pub fn parts(records: &[(Bytes, Option<Bytes>)], timestamp: Millis) -> (BatchHea
     }
     let payload = payload.finish().unwrap_or_default();
     let length = |size: usize| i32::try_from(size).unwrap_or(i32::MAX);
+    let (attributes, producer_id, producer_epoch) = match kind {
+        Kind::Plain => (0, -1, -1),
+        Kind::Transactional { producer_id, producer_epoch } => (TRANSACTIONAL, producer_id, producer_epoch),
+        Kind::Control { producer_id, producer_epoch } => (TRANSACTIONAL | CONTROL, producer_id, producer_epoch),
+    };
     let mut header = BatchHeader {
         base_offset: 0,
         batch_length: length(HEADER_SIZE - LENGTH_PREFIX + payload.len()),
         leader_epoch: -1,
         magic: 2,
         crc: 0,
-        attributes: 0,
+        attributes,
         last_offset_delta: length(records.len()).saturating_sub(1),
         base_timestamp: timestamp,
         max_timestamp: timestamp,
-        producer_id: -1,
-        producer_epoch: -1,
+        producer_id,
+        producer_epoch,
         base_sequence: -1,
         record_count: length(records.len()),
     };
@@ -39,9 +65,9 @@ pub fn parts(records: &[(Bytes, Option<Bytes>)], timestamp: Millis) -> (BatchHea
     (header, payload)
 }
 
-/// The same batch in one piece.
+/// A plain batch in one piece.
 pub fn batch(records: &[(Bytes, Option<Bytes>)], timestamp: Millis) -> Bytes {
-    let (header, payload) = parts(records, timestamp);
+    let (header, payload) = parts(Kind::Plain, records, timestamp);
     [&header.encode()[..], &payload].concat().into()
 }
 
@@ -98,7 +124,7 @@ mod tests {
         ) {
             let records: Vec<_> = records.into_iter().map(|(key, value)| (key.into(), value.map(Bytes::from))).collect();
             let valid = validate(Some(batch(&records, timestamp)), &rules(timestamp)).unwrap();
-            let (header, payload) = parts(&records, timestamp);
+            let (header, payload) = parts(Kind::Plain, &records, timestamp);
             prop_assert_eq!((valid.header, valid.records), (header, payload));
         }
     }

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod build;
 pub mod compression;
+pub mod control;
 pub mod entries;
 pub mod errors;
 pub mod fields;

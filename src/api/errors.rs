@@ -51,7 +51,10 @@ impl From<&AppendError> for ErrorCode {
         match error {
             AppendError::Sequence(SequenceError::StaleEpoch { .. }) => ErrorCode::InvalidProducerEpoch,
             AppendError::Sequence(SequenceError::OutOfOrder { .. }) => ErrorCode::OutOfOrderSequenceNumber,
-            AppendError::Sequence(SequenceError::OutsideTransaction) => ErrorCode::InvalidTxnState,
+            AppendError::Sequence(SequenceError::OutsideTransaction | SequenceError::NotVerified) => {
+                ErrorCode::InvalidTxnState
+            }
+            AppendError::Sequence(SequenceError::StaleCoordinator { .. }) => ErrorCode::TransactionCoordinatorFenced,
             AppendError::Log(error) => error.into(),
         }
     }

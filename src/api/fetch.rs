@@ -12,18 +12,18 @@
 //! FENCED_LEADER_EPOCH (KIP-951); 17, 18 only for followers.
 //!
 //! Gaps: no followers: a replica id is answered NOT_LEADER_OR_FOLLOWER, and a last fetched epoch that diverges
-//! (KIP-595) OFFSET_OUT_OF_RANGE. No transactions yet: read_committed sees all there is.
+//! (KIP-595) OFFSET_OUT_OF_RANGE.
 //! (`KafkaApis.handleFetchRequest`, `ReplicaManager.fetchMessages`, `DelayedFetch`.)
 
 use super::Reply;
 use super::context::{Ctx, Operation, Resource, authorize, throttle};
 use super::errors::ErrorCode;
-use super::fetch_reply::{FetchReply, FetchedPartition, NodeEndpoint};
+use super::fetch_reply::{AbortedTransaction, FetchReply, FetchedPartition, NodeEndpoint};
 use super::fetch_session::{Opening, Session, Wanted};
 use crate::broker::Served;
 use crate::catalog::Image;
 use crate::log::{Offset, Registration, Slice, Wait, Waiter};
-use crate::partition::{Fetch, FetchError, Fetched, Isolation};
+use crate::partition::{self, Fetch, FetchError, Fetched, Isolation};
 use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use std::sync::Arc;
 use std::time::Duration;
@@ -203,13 +203,18 @@ fn fetch(wanted: &Wanted, max_bytes: usize, first_whole: bool, isolation: Isolat
 }
 
 fn answer(wanted: &Wanted, fetched: Fetched, isolation: Isolation) -> FetchedPartition {
+    let entry = |it: &partition::AbortedTransaction| AbortedTransaction {
+        producer_id: it.producer_id,
+        first_offset: it.first_offset,
+    };
+    let aborted = fetched.aborted.iter().map(entry).collect();
     FetchedPartition {
         index: wanted.partition.index,
         error_code: None,
         high_watermark: fetched.high_watermark,
         last_stable_offset: fetched.last_stable,
         log_start_offset: fetched.log_start,
-        aborted: (isolation == Isolation::ReadCommitted).then(Vec::new),
+        aborted: (isolation == Isolation::ReadCommitted).then_some(aborted),
         preferred_read_replica: -1,
         records: Some(fetched.slices),
         current_leader: None,

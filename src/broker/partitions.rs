@@ -6,7 +6,7 @@ use super::topic_settings;
 use crate::catalog::{Catalog, Topic};
 use crate::config::{BrokerConfig, TopicConfig};
 use crate::log::disk::{Disk, DiskLog, DiskThreads, LogName};
-use crate::log::{Flush, LogConfig, LogError, StateFile, waiting};
+use crate::log::{Flush, LogConfig, LogError, OwnerState, waiting};
 use crate::partition::{OpenError, Partition};
 use crate::time::{self, Millis};
 use parking_lot::RwLock;
@@ -222,7 +222,7 @@ impl Partitions {
         // The states are taken when the writer has ended: from then on the log end does not move.
         let logs = open
             .iter()
-            .map(|served| -> (Arc<DiskLog>, Vec<StateFile>) { (served.log.clone(), served.partition.close_state().1) });
+            .map(|served| -> (Arc<DiskLog>, OwnerState) { (served.log.clone(), served.partition.close_state().1) });
         self.disk.stop(threads, logs)
     }
 

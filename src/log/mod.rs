@@ -111,6 +111,15 @@ impl StateFile {
     pub const EXTENSIONS: [&'static str; 2] = [Self::PRODUCERS, Self::SNAPSHOT];
 }
 
+/// An owner's state as of an offset.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnerState {
+    /// Of the whole partition, named by that offset.
+    pub files: Vec<StateFile>,
+    /// Of single segments, by their base offsets: Kafka's `.txnindex`. A segment without one has none.
+    pub transaction_indexes: Vec<(Offset, Vec<u8>)>,
+}
+
 /// One entry of the leader epoch history: from `start` on, batches carry `epoch`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EpochStart {
@@ -127,15 +136,26 @@ pub struct Append {
     pub batch: StoredBatch,
     /// The owner's state before this batch; given exactly when [`Log::rolls_before`] said that a new segment
     /// begins with it.
-    pub roll: Option<Vec<StateFile>>,
+    pub roll: Option<OwnerState>,
     /// The whole epoch history, when this batch begins a new epoch: stored before the batch is.
     pub epochs: Option<Vec<EpochStart>>,
 }
 
-/// Walks the headers of stored batches: all from the one that contains the given offset to the log's end, in order
-/// (a few from before may come first), each with the wall-clock time of its append as well as the log knows it; where
-/// nothing better is known, when its file was last written.
-pub type Replay = Box<dyn FnMut(Offset, &mut dyn FnMut(&BatchHeader, Millis)) -> Result<(), LogError> + Send>;
+/// Walks stored batches: all from the one that contains the given offset to the log's end, in order (a few from before may
+/// come first).
+pub type Replay = Box<dyn FnMut(Offset, &mut dyn FnMut(&Replayed<'_>)) -> Result<(), LogError> + Send>;
+
+/// A batch that is read back.
+#[derive(Clone, Copy, Debug)]
+pub struct Replayed<'a> {
+    /// Its header.
+    pub header: &'a BatchHeader,
+    /// Of a control batch what follows the header; of others nothing.
+    pub control: &'a Bytes,
+    /// The wall-clock time of its append as well as the log knows it; where nothing better is known, when its file was last
+    /// written.
+    pub append_time: Millis,
+}
 
 /// What a log found when it was opened: what its owner builds its own state from.
 pub struct Recovered {
@@ -149,6 +169,8 @@ pub struct Recovered {
     /// The owner's state as of offsets, newest first. Old ones may be left out; the owner uses the first that it can
     /// read and that is not newer than `log_end`.
     pub states: Vec<(Offset, Vec<StateFile>)>,
+    /// The transaction indexes of segments, in their order, after a clean stop.
+    pub transaction_indexes: Vec<(Offset, Vec<u8>)>,
     /// The batches after that state.
     pub replay: Replay,
 }
@@ -156,7 +178,14 @@ pub struct Recovered {
 impl Recovered {
     /// A log that has just been made.
     pub fn empty() -> Self {
-        Self { first_batch: 0, log_end: 0, epochs: Vec::new(), states: Vec::new(), replay: Box::new(|_, _| Ok(())) }
+        Self {
+            first_batch: 0,
+            log_end: 0,
+            epochs: Vec::new(),
+            states: Vec::new(),
+            transaction_indexes: Vec::new(),
+            replay: Box::new(|_, _| Ok(())),
+        }
     }
 }
 
@@ -191,6 +220,15 @@ impl Slice {
     }
 }
 
+/// What a read gives.
+#[derive(Clone, Debug, Default)]
+pub struct Run {
+    /// Whole batches.
+    pub slices: Vec<Slice>,
+    /// Offset before which all of them begin; where nothing is left out behind them, the end that was asked for.
+    pub until: Offset,
+}
+
 /// A record found by time: its timestamp and offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedOffset {
@@ -214,6 +252,9 @@ pub trait Log: Send + Sync {
     /// caller holds its own lock over this and the [`Log::submit`] that follows.
     fn rolls_before(&self, header: &BatchHeader) -> bool;
 
+    /// Base offsets of the segments, in order, of the one too that the last submitted batch goes to.
+    fn segment_bases(&self) -> Vec<Offset>;
+
     /// Whether so much is queued that nothing should be added for now.
     fn is_congested(&self) -> bool {
         false
@@ -232,7 +273,7 @@ pub trait Log: Send + Sync {
         max_bytes: usize,
         first_whole: bool,
         wait: Wait,
-    ) -> Result<Vec<Slice>, ReadError>;
+    ) -> Result<Run, ReadError>;
 
     /// The first record below `below` whose timestamp is at least `timestamp`.
     fn offset_for_time(&self, timestamp: Millis, below: Offset) -> Result<Option<TimedOffset>, ReadError>;

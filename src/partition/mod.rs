@@ -4,9 +4,10 @@
 //! got far enough. Nothing is taken back: on a failure of the log the partition is dropped and opened again from what
 //! is durable. Readers see what the log published; they never take the lock for data.
 //!
-//! Left out until they exist: transactions (the last stable offset is the high watermark, there is no aborted list),
-//! markers, followers (the divergence check of KIP-595 by last fetched epoch, which consumers do not ask for).
+//! Left out until they exist: followers (the divergence check of KIP-595 by last fetched epoch, which consumers do not ask
+//! for).
 
+pub mod aborted;
 pub mod epochs;
 pub mod producers;
 pub mod state;
@@ -14,19 +15,29 @@ pub mod state;
 mod test_log;
 #[cfg(test)]
 mod tests;
+pub mod transactions;
+pub mod verification;
+
+pub use aborted::AbortedTransaction;
+pub use producers::MarkerEpoch;
+pub use state::Origin;
+pub use verification::Guard;
 
 use crate::log::{
-    Append, Log, LogError, Offset, ReadError, Recovered, Registration, Slice, StateFile, TimedOffset, Wait, Waiter,
+    Append, Log, LogError, Offset, OwnerState, ReadError, Recovered, Registration, Run, Slice, StateFile, TimedOffset,
+    Wait, Waiter,
 };
 use crate::time::Millis;
 use crate::wire::batch::BatchHeader;
+use crate::wire::control::Marker;
+use aborted::Aborted;
 use bytes::Bytes;
 use epochs::Epochs;
 use parking_lot::Mutex;
-use producers::{Producers, SequenceError, Stored, Verdict};
-use state::{PartitionState, producers_of};
+use producers::{MarkerVerdict, Producers, SequenceError, Stored, Verdict};
+use state::{PartitionState, state_of};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// When an append is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +157,8 @@ pub struct Fetched {
     pub log_start: Offset,
     /// Offset after the last record whose transaction is decided.
     pub last_stable: Offset,
+    /// For readers of committed records: the aborted transactions that the batches hold records of.
+    pub aborted: Vec<AbortedTransaction>,
 }
 
 /// Which offset is asked for (ListOffsets).
@@ -161,41 +174,71 @@ pub enum OffsetQuery {
     AtTime(Millis),
 }
 
+/// The end of a producer's transaction, to be appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransactionEnd {
+    /// The producer's id.
+    pub producer_id: i64,
+    /// The epoch that it has from here on.
+    pub producer_epoch: i16,
+    /// What was decided, and by whom.
+    pub marker: Marker,
+    /// Which epochs are right.
+    pub rule: MarkerEpoch,
+}
+
 /// One partition, led here.
 pub struct Partition {
     state: Mutex<PartitionState>,
     log: Arc<dyn Log>,
     leader_epoch: i32,
     duplicates: AtomicU64,
+    /// There are transactions, or were: readers have to ask the state. Set before the first of them is submitted.
+    transactional: AtomicBool,
 }
 
 impl Partition {
     /// Builds the state from what the log found: the newest saved state that can be read, then the batches after it.
     /// May wait for the disk.
     pub fn open(log: Arc<dyn Log>, stored: Recovered, leader_epoch: i32, now: Millis) -> Result<Self, OpenError> {
-        let Recovered { first_batch, log_end, epochs, states, mut replay } = stored;
-        let (from, producers) = newest_usable(&states, first_batch, log_end, now);
+        let Recovered { first_batch, log_end, epochs, states, transaction_indexes, mut replay } = stored;
+        let (from, producers, aborted) = newest_usable(&states, &transaction_indexes, first_batch, log_end, now);
         let mut epochs = Epochs::new(&epochs);
         epochs.truncate_end(log_end);
-        let mut state = PartitionState::new(from, producers, epochs);
+        let mut state = PartitionState::new(from, producers, aborted, epochs);
         if from < log_end {
-            replay(from, &mut |header, append_time| {
+            replay(from, &mut |batch| {
                 // The batch that contains an offset may begin before it, and is in the saved state already. What is
                 // damaged below the recovery point may say that it lies beyond the end.
-                if header.base_offset >= state.log_end() && header.next_offset() <= log_end {
-                    state.apply(header, append_time.min(now));
+                if batch.header.base_offset >= state.log_end() && batch.header.next_offset() <= log_end {
+                    let marker = Marker::read(batch.header, batch.control).filter(|_| batch.header.is_control());
+                    state.apply(batch.header, marker, batch.append_time.min(now));
                 }
             })?;
         }
         state.extend_to(log_end);
         state.lead(leader_epoch).map_err(|stored| OpenError::EpochBehind { stored, given: leader_epoch })?;
-        Ok(Self { state: Mutex::new(state), log, leader_epoch, duplicates: AtomicU64::new(0) })
+        let transactional = AtomicBool::new(!state.is_without_transactions());
+        Ok(Self { state: Mutex::new(state), log, leader_epoch, duplicates: AtomicU64::new(0), transactional })
     }
 
-    /// Appends a client's batch whose fields, CRC and records have been validated. Everything up to the log's queue
-    /// happens in this call, in the order of calls; [`Appending::finish`] tells the outcome.
+    /// Appends a client's batch that is part of no transaction, or of one that has begun here: see
+    /// [`Partition::append_from`].
     pub fn append(&self, header: BatchHeader, records: Bytes, required: Acks, now: Millis) -> Appending {
-        let staged = self.stage(header, records, now);
+        self.append_from(Origin::Client(None), header, records, required, now)
+    }
+
+    /// Appends a batch whose fields, CRC and records have been validated. Everything up to the log's queue happens in this
+    /// call, in the order of calls; [`Appending::finish`] tells the outcome.
+    pub fn append_from(
+        &self,
+        origin: Origin,
+        header: BatchHeader,
+        records: Bytes,
+        required: Acks,
+        now: Millis,
+    ) -> Appending {
+        let staged = self.stage(origin, header, records, now);
         let (outcome, end) = match staged {
             Ok((stored, duplicate)) => {
                 let appended = Appended {
@@ -222,35 +265,85 @@ impl Partition {
     /// log end that it was computed from.
     fn stage(
         &self,
+        origin: Origin,
         header: BatchHeader,
         records: Bytes,
         now: Millis,
     ) -> Result<(Stored, bool), (SequenceError, Offset)> {
         let mut state = self.state.lock();
-        match state.check(&header) {
+        match state.check(&header, origin) {
             Err(error) => Err((error, state.log_end())),
             Ok(Verdict::Duplicate(stored)) => {
                 self.duplicates.fetch_add(1, Ordering::Relaxed);
                 Ok((stored, true))
             }
-            Ok(Verdict::Append) => {
-                let batch = state.stamp(header, records);
-                let header = batch.header;
-                let roll = self.log.rolls_before(&header).then(|| state.files());
-                state.apply(&header, now);
-                let epochs = state.take_changed_epochs();
-                self.log.submit(Append { batch, roll, epochs });
-                let (base_offset, last_offset) = (header.base_offset, header.last_offset());
-                Ok((Stored { base_offset, last_offset, timestamp: header.max_timestamp }, false))
-            }
+            Ok(Verdict::Append) => Ok((self.submit(&mut state, header, records, None, now), false)),
         }
+    }
+
+    /// Stamps, applies and hands to the log.
+    fn submit(
+        &self,
+        state: &mut PartitionState,
+        header: BatchHeader,
+        records: Bytes,
+        marker: Option<Marker>,
+        now: Millis,
+    ) -> Stored {
+        let batch = state.stamp(header, records);
+        let header = batch.header;
+        let roll = self.log.rolls_before(&header).then(|| {
+            let bases = self.log.segment_bases();
+            state.stored(self.log.start(), &bases, bases.last().copied().unwrap_or(0))
+        });
+        if header.is_transactional() {
+            self.transactional.store(true, Ordering::Release);
+        }
+        state.apply(&header, marker, now);
+        let epochs = state.take_changed_epochs();
+        self.log.submit(Append { batch, roll, epochs });
+        Stored { base_offset: header.base_offset, last_offset: header.last_offset(), timestamp: header.max_timestamp }
+    }
+
+    /// The guard to ask the transaction's coordinator under, before this batch may be appended by
+    /// [`Partition::append_from`]; `None` where there is nothing to ask. `bumps_epoch`: each transaction of the producer has
+    /// an epoch of its own.
+    ///
+    /// # Errors
+    /// A newer instance of the producer has written; nobody need be asked.
+    pub fn verify(&self, header: &BatchHeader, bumps_epoch: bool, now: Millis) -> Result<Option<Guard>, SequenceError> {
+        self.state.lock().verify(header, bumps_epoch, now)
+    }
+
+    /// Whether a producer of this epoch may write here. (What is refused later is refused for more than that.)
+    pub fn check_producer(&self, producer_id: i64, producer_epoch: i16) -> Result<(), SequenceError> {
+        self.state.lock().producers().check_coordinated(producer_id, producer_epoch)
+    }
+
+    /// Appends the end of a producer's transaction, unless it is there already: the outcome is a duplicate then, without an
+    /// offset. Like [`Partition::append_from`] in all else.
+    pub fn end_transaction(&self, end: TransactionEnd, now: Millis) -> Appending {
+        let TransactionEnd { producer_id, producer_epoch, marker, rule } = end;
+        let mut state = self.state.lock();
+        let (outcome, until) = match state.check_marker(producer_id, producer_epoch, marker, rule) {
+            Err(error) => (Err(error), state.log_end()),
+            Ok(MarkerVerdict::Written) => (Ok((-1, true)), state.log_end()),
+            Ok(MarkerVerdict::Append) => {
+                let (header, records) = marker.batch(producer_id, producer_epoch, now);
+                let stored = self.submit(&mut state, header, records, Some(marker), now);
+                (Ok((stored.base_offset, false)), stored.last_offset.saturating_add(1))
+            }
+        };
+        let appended =
+            |(base_offset, duplicate)| Appended { base_offset, log_append_time: -1, log_start_offset: -1, duplicate };
+        Appending { log: self.log.clone(), outcome: outcome.map(appended), until: Until::Published(until) }
     }
 
     /// Reads whole batches. Between the high watermark and the log end there is nothing to see yet, which is no error.
     pub fn fetch(&self, fetch: &Fetch) -> Result<Fetched, FetchError> {
         self.check_leader_epoch(fetch.leader_epoch)?;
         let (log_start, high_watermark) = (self.log_start(), self.high_watermark());
-        let last_stable = self.last_stable().min(high_watermark);
+        let last_stable = self.last_stable_below(high_watermark);
         let below = match fetch.isolation {
             Isolation::ReadUncommitted => high_watermark,
             Isolation::ReadCommitted => last_stable,
@@ -259,12 +352,19 @@ impl Partition {
         if fetch.from < log_start || beyond {
             return Err(FetchError::OutOfRange);
         }
-        let slices = if fetch.from < below {
+        let Run { slices, until } = if fetch.from < below {
             self.log.read(fetch.from, below, fetch.max_bytes, fetch.first_whole, fetch.wait)?
         } else {
-            Vec::new()
+            Run::default()
         };
-        Ok(Fetched { slices, high_watermark, log_start, last_stable })
+        // What was stable is decided for good, so it does not matter that the list may be newer than the end.
+        let aborted = match fetch.isolation {
+            Isolation::ReadCommitted if !slices.is_empty() && self.is_transactional() => {
+                self.state.lock().aborted(fetch.from, until)
+            }
+            _ => Vec::new(),
+        };
+        Ok(Fetched { slices, high_watermark, log_start, last_stable, aborted })
     }
 
     /// Wakes `waiter` when something at or after `from` is published, or the log fails; at once if that is so already.
@@ -312,9 +412,18 @@ impl Partition {
         self.log.progress().published()
     }
 
-    /// Offset after the last record whose transaction is decided: the high watermark, as there are no transactions.
+    /// Offset before the first record of any transaction whose end is not published; the high watermark without one.
     pub fn last_stable(&self) -> Offset {
-        self.high_watermark()
+        self.last_stable_below(self.high_watermark())
+    }
+
+    /// As of an earlier high watermark: whatever began below it was submitted before that was published.
+    fn last_stable_below(&self, published: Offset) -> Offset {
+        if self.is_transactional() { self.state.lock().last_stable(published) } else { published }
+    }
+
+    fn is_transactional(&self) -> bool {
+        self.transactional.load(Ordering::Acquire)
     }
 
     /// Offset of the first record that can be read.
@@ -354,14 +463,15 @@ impl Partition {
 
     /// Forgets producers that appended nothing for `expiration_ms` (`producer.id.expiration.ms`); says how many.
     pub fn expire_producers(&self, now: Millis, expiration_ms: i64) -> usize {
-        self.state.lock().producers_mut().expire(now, expiration_ms)
+        self.state.lock().expire_producers(now, expiration_ms)
     }
 
     /// The state as of the log end, to be saved at a clean stop, when nothing is appended any more and everything is
     /// durable.
-    pub fn close_state(&self) -> (Offset, Vec<StateFile>) {
-        let state = self.state.lock();
-        (state.log_end(), state.files())
+    pub fn close_state(&self) -> (Offset, OwnerState) {
+        let mut state = self.state.lock();
+        let log_start = self.log.start();
+        (state.log_end(), state.stored(log_start, &self.log.segment_bases(), log_start))
     }
 
     fn visible_end(&self, isolation: Isolation) -> Offset {
@@ -384,18 +494,19 @@ impl Partition {
 /// know of the batches between and would see a gap where there is none.
 fn newest_usable(
     states: &[(Offset, Vec<StateFile>)],
+    transaction_indexes: &[(Offset, Vec<u8>)],
     first_batch: Offset,
     log_end: Offset,
     now: Millis,
-) -> (Offset, Producers) {
+) -> (Offset, Producers, Aborted) {
     for (offset, files) in states.iter().filter(|(offset, _)| (first_batch..=log_end).contains(offset)) {
-        match producers_of(files, *offset, now) {
-            Ok(Some(producers)) => return (*offset, producers),
+        match state_of(files, transaction_indexes, *offset, now) {
+            Ok(Some((producers, aborted))) => return (*offset, producers, aborted),
             Ok(None) => {}
             Err(error) => tracing::warn!(offset, %error, "saved producer state skipped for an older one"),
         }
     }
-    (first_batch, Producers::default())
+    (first_batch, Producers::default(), Aborted::default())
 }
 
 /// How far the log has to come before an outcome may be told.

@@ -8,12 +8,14 @@
 //! Where Kafka differs: its snapshot keeps one batch per producer, ours ([`Producers::encode`]) keeps five and the
 //! time of the append; a producer expires by that time, not by the timestamps of its records.
 //!
-//! Left out: the verification of transactions (KIP-890), fencing by coordinator epoch (a marker's value is not in the
-//! header), and a bound on the number of producers.
+//! Of transactions it knows where each producer's open one began; what follows from that for readers is in
+//! [`transactions`](super::transactions). Left out: a bound on the number of producers.
 
+use super::aborted::{self, Aborted, AbortedTransaction};
 use crate::log::Offset;
 use crate::time::Millis;
 use crate::wire::batch::{BatchHeader, increment_sequence};
+use crate::wire::control::Marker;
 use indexmap::IndexMap;
 
 /// Batches remembered per producer: as many as a client keeps in flight.
@@ -29,6 +31,15 @@ pub enum Verdict {
     Append,
     /// It is stored already.
     Duplicate(Stored),
+}
+
+/// What to do with a marker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarkerVerdict {
+    /// It ends a transaction, or raises the producer's epoch.
+    Append,
+    /// It is there already.
+    Written,
 }
 
 /// Where a remembered batch is.
@@ -65,6 +76,26 @@ pub enum SequenceError {
     /// INVALID_TXN_STATE (48): the producer has a transaction open and the batch is outside of it.
     #[error("the producer has an open transaction, the batch is not part of one")]
     OutsideTransaction,
+    /// INVALID_TXN_STATE (48): the coordinator has not said that the partition is part of the transaction.
+    #[error("the record is not part of an ongoing transaction")]
+    NotVerified,
+    /// TRANSACTION_COORDINATOR_FENCED (52): a newer coordinator has ended a transaction of this producer.
+    #[error("coordinator epoch {got} is older than {current}")]
+    StaleCoordinator {
+        /// The epoch last seen.
+        current: i32,
+        /// The marker's.
+        got: i32,
+    },
+}
+
+/// Whether a marker may bear the epoch of the records before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarkerEpoch {
+    /// It may: the producer keeps its epoch (transaction versions 0 and 1).
+    SameOrHigher,
+    /// It must be higher: each transaction ends with a new epoch, and one of an older transaction ends nothing (KIP-1228).
+    Higher,
 }
 
 /// State bytes that cannot be used.
@@ -229,29 +260,83 @@ impl Producers {
         Ok(Verdict::Append)
     }
 
-    /// Takes up a stored batch, `append_time` being when it was appended by the broker's wall clock. Never refuses:
-    /// what is in the log is so.
-    pub fn apply(&mut self, header: &BatchHeader, append_time: Millis) {
-        if !header.has_producer_id() {
-            return;
+    /// Judges a batch that a coordinator writes in a producer's transaction: it has no sequence numbers.
+    pub fn check_coordinated(&self, producer_id: i64, producer_epoch: i16) -> Result<(), SequenceError> {
+        match self.by_id.get(&producer_id) {
+            Some(producer) if producer_epoch < producer.epoch => {
+                Err(SequenceError::StaleEpoch { current: producer.epoch, got: producer_epoch })
+            }
+            _ => Ok(()),
         }
-        if header.is_control() && header.record_count == 0 {
-            // The cleaner left the shell of a marker whose transaction is gone.
-            return;
+    }
+
+    /// Judges the end of a transaction. One that was written before, as far as that can be told, is a duplicate
+    /// (KAFKA-19999). (`ProducerAppendInfo.appendEndTxnMarker`.)
+    pub fn check_marker(
+        &self,
+        producer_id: i64,
+        producer_epoch: i16,
+        marker: Marker,
+        rule: MarkerEpoch,
+    ) -> Result<MarkerVerdict, SequenceError> {
+        let Some(producer) = self.by_id.get(&producer_id) else { return Ok(MarkerVerdict::Append) };
+        let (current, got) = (producer.epoch, producer_epoch);
+        if marker.coordinator_epoch < producer.coordinator_epoch {
+            let (current, got) = (producer.coordinator_epoch, marker.coordinator_epoch);
+            return Err(SequenceError::StaleCoordinator { current, got });
+        }
+        match rule {
+            _ if got < current => Err(SequenceError::StaleEpoch { current, got }),
+            MarkerEpoch::Higher if got == current && producer.txn_first_offset == NO_OFFSET => {
+                Ok(MarkerVerdict::Written)
+            }
+            MarkerEpoch::Higher if got == current => Err(SequenceError::StaleEpoch { current, got }),
+            _ => Ok(MarkerVerdict::Append),
+        }
+    }
+
+    /// Whether the producer has a transaction open here, under this epoch.
+    pub fn has_open_transaction(&self, producer_id: i64, producer_epoch: i16) -> bool {
+        let producer = self.by_id.get(&producer_id);
+        producer.is_some_and(|it| it.txn_first_offset != NO_OFFSET && it.epoch == producer_epoch)
+    }
+
+    /// The open transactions: where each began, and whose it is.
+    pub fn open_transactions(&self) -> impl Iterator<Item = (Offset, i64)> {
+        let open = self.by_id.iter().filter(|(_, producer)| producer.txn_first_offset != NO_OFFSET);
+        open.map(|(id, producer)| (producer.txn_first_offset, *id))
+    }
+
+    /// Takes up a stored batch of records, `append_time` being when it was appended by the broker's wall clock. Never
+    /// refuses: what is in the log is so. Says where a transaction began with it.
+    pub fn apply(&mut self, header: &BatchHeader, append_time: Millis) -> Option<Offset> {
+        let producer = self.seen(header, append_time)?;
+        producer.push(Batch::of(header));
+        let begins = header.is_transactional() && producer.txn_first_offset == NO_OFFSET;
+        if begins {
+            producer.txn_first_offset = header.base_offset;
+        }
+        begins.then_some(header.base_offset)
+    }
+
+    /// Takes up a stored marker. Says where the transaction that it ends began, if there was one.
+    pub fn end_transaction(&mut self, header: &BatchHeader, marker: Marker, append_time: Millis) -> Option<Offset> {
+        let producer = self.seen(header, append_time)?;
+        producer.coordinator_epoch = marker.coordinator_epoch;
+        let first_offset = std::mem::replace(&mut producer.txn_first_offset, NO_OFFSET);
+        (first_offset != NO_OFFSET).then_some(first_offset)
+    }
+
+    fn seen(&mut self, header: &BatchHeader, append_time: Millis) -> Option<&mut Producer> {
+        if !header.has_producer_id() {
+            return None;
         }
         let fresh = || Producer::new(header.producer_epoch);
         let producer = self.by_id.entry(header.producer_id).or_insert_with(fresh);
         producer.set_epoch(header.producer_epoch);
         producer.last_timestamp = header.max_timestamp;
         producer.append_time = append_time;
-        if header.is_control() {
-            producer.txn_first_offset = NO_OFFSET;
-            return;
-        }
-        producer.push(Batch::of(header));
-        if header.is_transactional() && producer.txn_first_offset == NO_OFFSET {
-            producer.txn_first_offset = header.base_offset;
-        }
+        Some(producer)
     }
 
     /// Forgets those without an open transaction that appended nothing for `expiration_ms`; says how many.
@@ -312,8 +397,8 @@ impl Producers {
         input.end().map(|()| producers)
     }
 
-    /// Our `.producers`, version 1: everything that is known.
-    pub fn encode(&self) -> Vec<u8> {
+    /// Our `.producers`, version 2: everything that is known, and the aborted transactions, which version 1 was without.
+    pub fn encode(&self, aborted: &Aborted) -> Vec<u8> {
         let mut out = vec![0; ENVELOPE];
         out.reserve(4 + self.by_id.len() * (ENTRY + WINDOW * ENTRY_BATCH));
         out.extend(self.count().to_be_bytes());
@@ -332,12 +417,18 @@ impl Producers {
                 out.extend(batch.offset_delta.to_be_bytes());
             }
         }
+        let entries = aborted.entries();
+        out.extend(i32::try_from(entries.len()).unwrap_or(i32::MAX).to_be_bytes());
+        entries.iter().for_each(|entry| out.extend(entry.encode()));
         seal(out, PRODUCERS_VERSION)
     }
 
     /// Reads our `.producers` as of offset `end`.
-    pub fn decode(bytes: &[u8], end: Offset) -> Result<Self, StateError> {
-        let mut input = open(bytes, PRODUCERS_VERSION)?;
+    pub fn decode(bytes: &[u8], end: Offset) -> Result<(Self, Aborted), StateError> {
+        let (version, mut input) = match open(bytes, PRODUCERS_VERSION) {
+            Err(StateError::Version(1)) => (1, open(bytes, 1)?),
+            opened => (PRODUCERS_VERSION, opened?),
+        };
         let (mut producers, count) = Self::with_room(&mut input, ENTRY)?;
         for _ in 0..count {
             let id = i64::from_be_bytes(input.take()?);
@@ -360,7 +451,8 @@ impl Producers {
             }
             producers.insert(id, producer, end)?;
         }
-        input.end().map(|()| producers)
+        let aborted = if version == 1 { Aborted::default() } else { decode_aborted(&mut input, end)? };
+        input.end().map(|()| (producers, aborted))
     }
 
     fn count(&self) -> i32 {
@@ -385,7 +477,8 @@ impl Producers {
     /// Puts in one decoded producer. A batch past `end` would be a duplicate's original that never becomes durable.
     fn insert(&mut self, id: i64, producer: Producer, end: Offset) -> Result<(), StateError> {
         let sound = |batch: &Batch| batch.last_offset < end && batch.offset_delta >= 0 && batch.last_sequence >= -1;
-        if !producer.window().iter().all(sound) || producer.txn_first_offset < NO_OFFSET {
+        let began = producer.txn_first_offset;
+        if !producer.window().iter().all(sound) || !(NO_OFFSET..end.max(0)).contains(&began) {
             return Err(StateError::Corrupt);
         }
         match self.by_id.insert(id, producer) {
@@ -396,12 +489,25 @@ impl Producers {
 }
 
 const SNAPSHOT_VERSION: i16 = 1;
-const PRODUCERS_VERSION: i16 = 1;
+const PRODUCERS_VERSION: i16 = 2;
 /// Version and CRC.
 const ENVELOPE: usize = 6;
 const SNAPSHOT_ENTRY: usize = 46;
 const ENTRY: usize = 39;
 const ENTRY_BATCH: usize = 24;
+
+fn decode_aborted(input: &mut Input<'_>, end: Offset) -> Result<Aborted, StateError> {
+    let count = usize::try_from(i32::from_be_bytes(input.take()?)).map_err(|_| StateError::Corrupt)?;
+    let mut aborted = Aborted::default();
+    for _ in 0..count {
+        let bytes: [u8; aborted::ENTRY] = input.take()?;
+        let entry = AbortedTransaction::decode(&bytes).filter(|entry| entry.last_offset < end);
+        if !entry.is_some_and(|entry| aborted.push(entry)) {
+            return Err(StateError::Corrupt);
+        }
+    }
+    Ok(aborted)
+}
 
 /// Fills in the version and the CRC, for which `bytes` has room at its front.
 fn seal(mut bytes: Vec<u8>, version: i16) -> Vec<u8> {

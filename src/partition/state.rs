@@ -2,19 +2,30 @@
 //!
 //! [`PartitionState::apply`] is the only way forward, for a batch that was just stamped and for one that is read back
 //! from the log. High watermark and log start are the log's and are not kept here.
-//!
-//! Left out: transactions (no open ones, no aborted list).
 
+use super::aborted::{Aborted, AbortedTransaction};
 use super::epochs::Epochs;
-use super::producers::{Producers, SequenceError, StateError, Verdict};
-use crate::log::{EpochStart, Offset, StateFile};
+use super::producers::{MarkerEpoch, MarkerVerdict, Producers, SequenceError, StateError, Verdict};
+use super::transactions::Transactions;
+use super::verification::{Guard, Verifications};
+use crate::log::{EpochStart, Offset, OwnerState, StateFile};
 use crate::time::Millis;
 use crate::wire::batch::{BatchHeader, StoredBatch};
+use crate::wire::control::Marker;
 use bytes::Bytes;
 
 /// Kafka 4.5's rule that a partition which never held a record takes only sequence 0 from an idempotent producer
 /// (KAFKA-19880). Off, as in 4.3: a client that goes on after its topic was deleted and made again would be stuck.
 const NEW_PARTITION_STARTS_AT_ZERO: bool = false;
+
+/// Who writes a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client.
+    Client(Option<Guard>),
+    /// A coordinator of this broker, into its own topic: without sequence numbers.
+    Coordinator(Option<Guard>),
+}
 
 /// The state of one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +33,8 @@ pub struct PartitionState {
     log_end: Offset,
     leader_epoch: i32,
     producers: Producers,
+    transactions: Transactions,
+    verifications: Verifications,
     epochs: Epochs,
     /// The log does not have this history yet; it gets it with the next batch.
     epochs_changed: bool,
@@ -30,10 +43,12 @@ pub struct PartitionState {
 
 impl PartitionState {
     /// The state as of offset `end`, before the batches from there on are applied.
-    pub fn new(end: Offset, producers: Producers, epochs: Epochs) -> Self {
+    pub fn new(end: Offset, producers: Producers, aborted: Aborted, epochs: Epochs) -> Self {
         Self {
             log_end: end,
             leader_epoch: -1,
+            transactions: Transactions::new(producers.open_transactions(), aborted),
+            verifications: Verifications::default(),
             producers,
             epochs,
             epochs_changed: false,
@@ -57,13 +72,76 @@ impl PartitionState {
         Ok(())
     }
 
-    /// Judges a client's batch whose fields have been validated.
-    pub fn check(&self, header: &BatchHeader) -> Result<Verdict, SequenceError> {
-        let new = self.new_starts_at_zero && self.log_end == 0 && header.has_producer_id();
-        if new && header.base_sequence != 0 && !self.producers.knows(header.producer_id) {
-            return Err(SequenceError::OutOfOrder { expected: 0, got: header.base_sequence });
+    /// Judges a batch whose fields have been validated.
+    pub fn check(&self, header: &BatchHeader, origin: Origin) -> Result<Verdict, SequenceError> {
+        match origin {
+            Origin::Client(guard) => self.check_client(header, guard),
+            Origin::Coordinator(guard) => {
+                if header.has_producer_id() {
+                    self.producers.check_coordinated(header.producer_id, header.producer_epoch)?;
+                }
+                self.check_verified(header, guard)?;
+                Ok(Verdict::Append)
+            }
         }
-        self.producers.check(header)
+    }
+
+    fn check_client(&self, header: &BatchHeader, guard: Option<Guard>) -> Result<Verdict, SequenceError> {
+        let out_of_order = |expected| Err(SequenceError::OutOfOrder { expected, got: header.base_sequence });
+        let known = self.producers.knows(header.producer_id);
+        let new = self.new_starts_at_zero && self.log_end == 0 && header.has_producer_id();
+        if new && header.base_sequence != 0 && !known {
+            return out_of_order(0);
+        }
+        let verdict = self.producers.check(header);
+        if matches!(verdict, Ok(Verdict::Duplicate(_)) | Err(SequenceError::StaleEpoch { .. })) {
+            return verdict;
+        }
+        self.check_verified(header, guard)?;
+        match self.verifications.expected(header, known) {
+            Some(expected) => out_of_order(expected),
+            None => verdict,
+        }
+    }
+
+    /// A transaction's first record comes only after its coordinator has said that it knows of it.
+    fn check_verified(&self, header: &BatchHeader, guard: Option<Guard>) -> Result<(), SequenceError> {
+        match self.needs_verification(header) && !self.verifications.holds(header.producer_id, guard) {
+            true => Err(SequenceError::NotVerified),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether this batch would begin a transaction, which its coordinator has to know of first.
+    pub fn needs_verification(&self, header: &BatchHeader) -> bool {
+        let (id, epoch) = (header.producer_id, header.producer_epoch);
+        header.has_producer_id() && header.is_transactional() && !self.producers.has_open_transaction(id, epoch)
+    }
+
+    /// The guard to ask the transaction's coordinator under, before this batch may be appended; `None` where there is nothing
+    /// to ask. `bumps_epoch`: each transaction of the producer has an epoch of its own.
+    pub fn verify(
+        &mut self,
+        header: &BatchHeader,
+        bumps_epoch: bool,
+        now: Millis,
+    ) -> Result<Option<Guard>, SequenceError> {
+        if !header.has_producer_id() || !header.is_transactional() {
+            return Ok(None);
+        }
+        self.producers.check_coordinated(header.producer_id, header.producer_epoch)?;
+        Ok(self.needs_verification(header).then(|| self.verifications.begin(header, bumps_epoch, now)))
+    }
+
+    /// Judges the end of a producer's transaction.
+    pub fn check_marker(
+        &self,
+        producer_id: i64,
+        producer_epoch: i16,
+        marker: Marker,
+        rule: MarkerEpoch,
+    ) -> Result<MarkerVerdict, SequenceError> {
+        self.producers.check_marker(producer_id, producer_epoch, marker, rule)
     }
 
     /// The batch as it will be stored: its offset and the leader epoch, which lie outside of the CRC.
@@ -72,14 +150,45 @@ impl PartitionState {
         StoredBatch::new(stamped, records)
     }
 
-    /// Takes up a stamped batch, `append_time` being when it was appended by the broker's wall clock.
-    pub fn apply(&mut self, header: &BatchHeader, append_time: Millis) {
+    /// Takes up a stamped batch, `append_time` being when it was appended by the broker's wall clock. `marker` is what a
+    /// control batch holds; one without, from which the cleaner has taken it, says nothing.
+    pub fn apply(&mut self, header: &BatchHeader, marker: Option<Marker>, append_time: Millis) {
         debug_assert!(header.base_offset >= self.log_end, "batches come in order");
         if self.epochs.latest() < Some(header.leader_epoch) {
             self.epochs_changed |= self.epochs.begin(header.leader_epoch, header.base_offset);
         }
-        self.producers.apply(header, append_time);
+        match marker {
+            Some(marker) => {
+                if let Some(first) = self.producers.end_transaction(header, marker, append_time) {
+                    self.transactions.end(first, header.base_offset, marker.committed);
+                }
+            }
+            None if header.is_control() => {}
+            None => {
+                if let Some(first) = self.producers.apply(header, append_time) {
+                    self.transactions.begin(first, header.producer_id);
+                }
+            }
+        }
+        if header.is_transactional() {
+            self.verifications.appended(header);
+        }
         self.extend_to(header.next_offset());
+    }
+
+    /// How far readers of committed records see, where others see up to `published`.
+    pub fn last_stable(&mut self, published: Offset) -> Offset {
+        self.transactions.last_stable(published)
+    }
+
+    /// Whether there are no transactions, nor aborted ones to tell of.
+    pub fn is_without_transactions(&self) -> bool {
+        self.transactions.is_empty()
+    }
+
+    /// The aborted transactions with records from `from` to before `below`.
+    pub fn aborted(&self, from: Offset, below: Offset) -> Vec<AbortedTransaction> {
+        self.transactions.aborted().overlapping(from, below)
     }
 
     /// The epoch history, once, when the log does not have it yet.
@@ -87,12 +196,18 @@ impl PartitionState {
         std::mem::take(&mut self.epochs_changed).then(|| self.epochs.entries().to_vec())
     }
 
-    /// The state as of the log end, in the forms that are stored: Kafka's and ours.
-    pub fn files(&self) -> Vec<StateFile> {
-        vec![
-            StateFile { extension: StateFile::SNAPSHOT, bytes: self.producers.encode_snapshot() },
-            StateFile { extension: StateFile::PRODUCERS, bytes: self.producers.encode() },
-        ]
+    /// The state as of the log end, in the forms that are stored: Kafka's and ours. The transaction index is that of the
+    /// segments with these base offsets, from the one that holds `from` on; the log begins at `log_start`.
+    pub fn stored(&mut self, log_start: Offset, bases: &[Offset], from: Offset) -> OwnerState {
+        self.transactions.truncate_start(log_start);
+        let aborted = self.transactions.aborted();
+        OwnerState {
+            files: vec![
+                StateFile { extension: StateFile::SNAPSHOT, bytes: self.producers.encode_snapshot() },
+                StateFile { extension: StateFile::PRODUCERS, bytes: self.producers.encode(aborted) },
+            ],
+            transaction_indexes: aborted.index_files(bases, from),
+        }
     }
 
     /// Offset of the next batch.
@@ -110,9 +225,10 @@ impl PartitionState {
         &self.producers
     }
 
-    /// The producers, to expire some.
-    pub fn producers_mut(&mut self) -> &mut Producers {
-        &mut self.producers
+    /// Forgets producers without an open transaction that appended nothing for `expiration_ms`; says how many.
+    pub fn expire_producers(&mut self, now: Millis, expiration_ms: i64) -> usize {
+        self.verifications.expire(now, expiration_ms);
+        self.producers.expire(now, expiration_ms)
     }
 
     /// The epoch history as of a log that begins at `log_start`.
@@ -122,18 +238,26 @@ impl PartitionState {
     }
 }
 
-/// The producers that state files of offset `end` tell of: ours if it can be read, else Kafka's. `None` if neither is
-/// there; an error if neither that is can be read.
-pub fn producers_of(files: &[StateFile], end: Offset, now: Millis) -> Result<Option<Producers>, StateError> {
+/// What state files of offset `end` tell of: ours if it can be read, else Kafka's snapshot, and the transaction indexes
+/// beside it. `None` if neither is there; an error if neither that is can be read.
+pub fn state_of(
+    files: &[StateFile],
+    transaction_indexes: &[(Offset, Vec<u8>)],
+    end: Offset,
+    now: Millis,
+) -> Result<Option<(Producers, Aborted)>, StateError> {
     let mut outcome = Ok(None);
     for extension in [StateFile::PRODUCERS, StateFile::SNAPSHOT] {
         let Some(file) = files.iter().find(|file| file.extension == extension) else { continue };
         let decoded = match extension {
             StateFile::PRODUCERS => Producers::decode(&file.bytes, end),
-            _ => Producers::decode_snapshot(&file.bytes, end, now),
+            _ => Producers::decode_snapshot(&file.bytes, end, now).and_then(|producers| {
+                let aborted = Aborted::from_index_files(transaction_indexes, end).ok_or(StateError::Corrupt)?;
+                Ok((producers, aborted))
+            }),
         };
         match decoded {
-            Ok(producers) => return Ok(Some(producers)),
+            Ok(state) => return Ok(Some(state)),
             Err(error) => outcome = Err(error),
         }
     }
@@ -147,16 +271,16 @@ mod tests {
     use crate::wire::batch::checksum;
 
     fn leading(epoch: i32) -> PartitionState {
-        let mut state = PartitionState::new(0, Producers::default(), Epochs::default());
+        let mut state = PartitionState::new(0, Producers::default(), Aborted::default(), Epochs::default());
         state.lead(epoch).unwrap();
         state
     }
 
     fn append(state: &mut PartitionState, producer_id: i64, sequence: i32, count: i32) -> BatchHeader {
         let (header, records) = batch(producer_id, 0, sequence, count);
-        assert_eq!(state.check(&header), Ok(Verdict::Append));
+        assert_eq!(state.check(&header, Origin::Client(None)), Ok(Verdict::Append));
         let stored = state.stamp(header, records);
-        state.apply(&stored.header, 9);
+        state.apply(&stored.header, None, 9);
         stored.header
     }
 
@@ -189,9 +313,9 @@ mod tests {
 
     #[test]
     fn epochs_that_only_the_batches_tell_are_taken_up() {
-        let mut state = PartitionState::new(0, Producers::default(), Epochs::default());
+        let mut state = PartitionState::new(0, Producers::default(), Aborted::default(), Epochs::default());
         let header = BatchHeader { base_offset: 5, leader_epoch: 2, ..batch(7, 0, 0, 3).0 };
-        state.apply(&header, 0);
+        state.apply(&header, None, 0);
         assert_eq!(state.epochs_from(0).entries(), [EpochStart { epoch: 2, start: 5 }]);
         assert_eq!(state.log_end(), 8);
         assert_eq!(state.lead(1), Err(2));
@@ -201,12 +325,12 @@ mod tests {
     fn the_rule_for_new_partitions_is_off_and_works() {
         let (late, _) = batch(7, 0, 5, 1);
         let mut state = leading(0);
-        assert_eq!(state.check(&late), Ok(Verdict::Append));
+        assert_eq!(state.check(&late, Origin::Client(None)), Ok(Verdict::Append));
         state.new_starts_at_zero = true;
-        assert_eq!(state.check(&late), Err(SequenceError::OutOfOrder { expected: 0, got: 5 }));
-        assert_eq!(state.check(&batch(-1, -1, -1, 1).0), Ok(Verdict::Append));
+        assert_eq!(state.check(&late, Origin::Client(None)), Err(SequenceError::OutOfOrder { expected: 0, got: 5 }));
+        assert_eq!(state.check(&batch(-1, -1, -1, 1).0, Origin::Client(None)), Ok(Verdict::Append));
         append(&mut state, 8, 0, 1);
-        assert_eq!(state.check(&late), Ok(Verdict::Append));
+        assert_eq!(state.check(&late, Origin::Client(None)), Ok(Verdict::Append));
     }
 
     #[test]
@@ -215,14 +339,14 @@ mod tests {
         for sequence in 0..5 {
             append(&mut state, 7, sequence, 1);
         }
-        let mut files = state.files();
-        assert_eq!(producers_of(&files, 5, 0).unwrap().as_ref(), Some(state.producers()));
+        let mut files = state.stored(0, &[0], 0).files;
+        assert_eq!(state_of(&files, &[], 5, 0).unwrap().unwrap().0, *state.producers());
         files[1].bytes[9] ^= 1;
-        let kafkas = producers_of(&files, 5, 0).unwrap().unwrap();
+        let (kafkas, _) = state_of(&files, &[], 5, 0).unwrap().unwrap();
         assert_ne!(&kafkas, state.producers());
         assert_eq!(kafkas.len(), 1);
         files[0].bytes[9] ^= 1;
-        assert_eq!(producers_of(&files, 5, 0), Err(StateError::Corrupt));
-        assert_eq!(producers_of(&[], 5, 0), Ok(None));
+        assert_eq!(state_of(&files, &[], 5, 0), Err(StateError::Corrupt));
+        assert_eq!(state_of(&[], &[], 5, 0), Ok(None));
     }
 }

@@ -1,8 +1,8 @@
 //! A log in memory that stalls and fails: nothing is written or published before the test says so.
 
 use crate::log::{
-    Append, EpochStart, Log, LogConfig, LogError, Offset, Progress, ReadError, Recovered, Slice, StateFile,
-    TimedOffset, Wait,
+    Append, EpochStart, Log, LogConfig, LogError, Offset, OwnerState, Progress, ReadError, Recovered, Replayed, Run,
+    Slice, TimedOffset, Wait,
 };
 use crate::time::Millis;
 use crate::wire::batch::{BatchHeader, HEADER_SIZE, LENGTH_PREFIX, StoredBatch, checksum};
@@ -44,7 +44,7 @@ struct Inner {
     end: Offset,
     batches: Vec<StoredBatch>,
     epochs: Vec<EpochStart>,
-    states: Vec<(Offset, Vec<StateFile>)>,
+    states: Vec<(Offset, OwnerState)>,
     roll_every: usize,
     since_roll: usize,
     publish_at_once: bool,
@@ -99,13 +99,13 @@ impl TestLog {
     }
 
     /// State kept at rolls, oldest first.
-    pub fn states(&self) -> Vec<(Offset, Vec<StateFile>)> {
+    pub fn states(&self) -> Vec<(Offset, OwnerState)> {
         self.inner.lock().states.clone()
     }
 
     /// Keeps state as a clean stop does.
-    pub fn save(&self, (offset, files): (Offset, Vec<StateFile>)) {
-        self.inner.lock().states.push((offset, files));
+    pub fn save(&self, (offset, state): (Offset, OwnerState)) {
+        self.inner.lock().states.push((offset, state));
     }
 
     /// What a log finds that is opened after a crash: the published batches, every state and the whole history, even
@@ -115,16 +115,19 @@ impl TestLog {
         let inner = self.inner.lock();
         let kept: Vec<_> =
             inner.batches.iter().filter(|batch| batch.header.next_offset() <= log_end).cloned().collect();
-        let mut states = inner.states.clone();
-        states.reverse();
-        let headers: Vec<_> = kept.iter().map(|batch| batch.header).collect();
+        let states = inner.states.iter().rev().map(|(offset, state)| (*offset, state.files.clone())).collect();
+        let first_batch = kept.first().map_or(log_end, |first| first.header.base_offset);
+        let replayed = kept.clone();
         let recovered = Recovered {
-            first_batch: headers.first().map_or(log_end, |first| first.base_offset),
+            first_batch,
             log_end,
             epochs: inner.epochs.clone(),
             states,
+            transaction_indexes: Vec::new(),
             replay: Box::new(move |from, each| {
-                headers.iter().filter(|header| header.next_offset() >= from).for_each(|header| each(header, 5_000));
+                for batch in replayed.iter().filter(|batch| batch.header.next_offset() >= from) {
+                    each(&Replayed { header: &batch.header, control: &batch.records, append_time: 5_000 });
+                }
                 Ok(())
             }),
         };
@@ -153,16 +156,21 @@ impl Log for TestLog {
         inner.roll_every > 0 && inner.since_roll >= inner.roll_every
     }
 
+    fn segment_bases(&self) -> Vec<Offset> {
+        let inner = self.inner.lock();
+        [inner.start].into_iter().chain(inner.states.iter().map(|(offset, _)| *offset)).collect()
+    }
+
     fn submit(&self, append: Append) {
         let mut inner = self.inner.lock();
         assert_eq!(append.batch.header.base_offset, inner.end, "the log has no gaps");
         if let Some(epochs) = append.epochs {
             inner.epochs = epochs;
         }
-        if let Some(files) = append.roll {
+        if let Some(state) = append.roll {
             assert!(inner.since_roll >= inner.roll_every);
             let base = inner.end;
-            inner.states.push((base, files));
+            inner.states.push((base, state));
             inner.since_roll = 0;
         }
         inner.since_roll += 1;
@@ -182,20 +190,21 @@ impl Log for TestLog {
         max_bytes: usize,
         first_whole: bool,
         _wait: Wait,
-    ) -> Result<Vec<Slice>, ReadError> {
+    ) -> Result<Run, ReadError> {
         let inner = self.inner.lock();
         assert!((inner.start..=inner.end).contains(&from), "the partition checks the range");
-        let (mut slices, mut size) = (Vec::new(), 0);
+        let (mut slices, mut size, mut until) = (Vec::new(), 0, below);
         for batch in &inner.batches {
             let wanted = batch.header.last_offset() >= from && batch.header.base_offset < below;
             if wanted && (size + batch.size() <= max_bytes || (first_whole && size == 0)) {
                 size += batch.size();
                 slices.push(Slice::Memory([&batch.head[..], &batch.records].concat().into()));
             } else if wanted {
+                until = batch.header.base_offset;
                 break;
             }
         }
-        Ok(slices)
+        Ok(Run { slices, until })
     }
 
     fn offset_for_time(&self, timestamp: Millis, below: Offset) -> Result<Option<TimedOffset>, ReadError> {

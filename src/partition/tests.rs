@@ -4,6 +4,8 @@ use crate::log::EpochStart;
 use futures_util::FutureExt;
 use proptest::prelude::*;
 
+mod transactions;
+
 const NOW: Millis = 5_000;
 
 fn open(log: &Arc<TestLog>, stored: Recovered, leader_epoch: i32) -> Partition {
@@ -155,11 +157,11 @@ fn the_state_of_a_roll_is_that_before_the_batch() {
     }
     let states = log.states();
     assert_eq!(states.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [3, 6, 9, 12, 15, 18]);
-    for (offset, files) in states {
+    for (offset, OwnerState { files, .. }) in states {
         let mut expected = Producers::default();
         let before = log.batches().into_iter().filter(|batch| batch.header.base_offset < offset);
-        before.for_each(|batch| expected.apply(&batch.header, NOW));
-        assert_eq!(producers_of(&files, offset, NOW), Ok(Some(expected)));
+        before.for_each(|batch| _ = expected.apply(&batch.header, NOW));
+        assert_eq!(state_of(&files, &[], offset, NOW), Ok(Some((expected, Aborted::default()))));
         assert_eq!(files.len(), 2);
     }
 }
@@ -469,7 +471,7 @@ proptest! {
                     partition = open(&log, stored, epoch);
                     log.roll_every(roll_every);
                     let mut replayed = Producers::default();
-                    log.batches().iter().for_each(|batch| replayed.apply(&batch.header, NOW));
+                    log.batches().iter().for_each(|batch| _ = replayed.apply(&batch.header, NOW));
                     let live = partition.state.lock().producers().clone();
                     prop_assert_eq!(live, replayed);
                     // The clients go on from what was acknowledged, as after a timeout.

@@ -6,7 +6,7 @@ use super::files::{Open, replace};
 use super::journal::LogName;
 use super::partition_log::DiskLog;
 use super::sidecars::{CLEAN_MARKER, RECOVERY_POINTS, encode_offsets};
-use crate::log::{Flush, Log, LogError, Offset, StateFile};
+use crate::log::{Flush, Log, LogError, Offset, OwnerState};
 use crate::time::Millis;
 use indexmap::IndexMap;
 use std::io;
@@ -97,7 +97,7 @@ impl Disk {
     }
 
     /// The end of [`Disk::stop`], for a directory without threads.
-    pub fn close(&self, logs: impl Iterator<Item = (Arc<DiskLog>, Vec<StateFile>)>) -> Result<(), LogError> {
+    pub fn close(&self, logs: impl Iterator<Item = (Arc<DiskLog>, OwnerState)>) -> Result<(), LogError> {
         self.round();
         self.checkpoint()?;
         // A log that failed is left for the next start to scan.
@@ -116,10 +116,10 @@ impl Disk {
 
     /// Closes logs as a clean stop does, all of it durable before the recovery points say so: file by file where there
     /// are few, so that nobody waits for what others wrote, else by one sync of the whole file system.
-    pub(super) fn leave(&self, logs: impl Iterator<Item = (Arc<DiskLog>, Vec<StateFile>)>) -> io::Result<()> {
+    pub(super) fn leave(&self, logs: impl Iterator<Item = (Arc<DiskLog>, OwnerState)>) -> io::Result<()> {
         let mut ends = Vec::new();
-        for (log, states) in logs {
-            if let Some(end) = log.close(&states)? {
+        for (log, state) in logs {
+            if let Some(end) = log.close(&state)? {
                 ends.push((log, end));
             }
         }

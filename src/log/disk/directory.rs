@@ -11,7 +11,7 @@ use super::recovery::{self, Mode, Opened};
 use super::shared::{Counters, Shared};
 use super::sidecars::{CLEAN_MARKER, RECOVERY_POINTS, UNSURE_MARKER, decode_offsets};
 use super::threads::Signal;
-use crate::log::{Append, EpochStart, Log, LogConfig, LogError, Offset};
+use crate::log::{Append, EpochStart, Log, LogConfig, LogError, Offset, OwnerState};
 use crate::wire::batch::{BatchHeader, HEADER_SIZE, StoredBatch};
 use bytes::Bytes;
 use indexmap::IndexMap;
@@ -170,7 +170,7 @@ impl Disk {
                 })?;
             }
         }
-        self.leave(open.into_values().map(|opened| (opened.log, Vec::new())))
+        self.leave(open.into_values().map(|opened| (opened.log, OwnerState::default())))
     }
 
     /// The log that a journal entry belongs to. Its folder may have been lost although its batches were acknowledged:
@@ -316,7 +316,7 @@ fn replay_entry(log: &DiskLog, epochs: &mut Vec<EpochStart>, bytes: Bytes) -> io
         if base == end {
             end = batch.header.next_offset();
             // The owner's state is not known here; its files at older offsets and the batches themselves give it.
-            let roll = log.rolls_before(&batch.header).then(Vec::new);
+            let roll = log.rolls_before(&batch.header).then(OwnerState::default);
             log.stage(&batch.header, roll.is_some());
             let epochs = recovery::note_epoch(epochs, &batch.header).then(|| epochs.clone());
             appends.push(Append { batch, roll, epochs });

@@ -10,13 +10,16 @@ use super::recovery::folder_topic_id;
 use super::scan::Placed;
 use super::segment::Segment;
 use super::shared::Shared;
-use super::sidecars::{LEADER_EPOCHS, PARTITION_METADATA, encode_epochs, encode_partition_metadata, offset_name};
+use super::sidecars::{
+    LEADER_EPOCHS, PARTITION_METADATA, TRANSACTION_INDEX, encode_epochs, encode_partition_metadata, offset_name,
+};
 use crate::log::{
-    Append, EpochStart, Flush, Log, LogConfig, LogError, Offset, Progress, ReadError, Slice, StateFile, TimedOffset,
-    Wait,
+    Append, EpochStart, Flush, Log, LogConfig, LogError, Offset, OwnerState, Progress, ReadError, Run, Slice,
+    TimedOffset, Wait,
 };
 use crate::time::Millis;
-use crate::wire::batch::{BatchHeader, StoredBatch};
+use crate::wire::batch::{BatchHeader, HEADER_SIZE, StoredBatch};
+use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::collections::BTreeMap;
 use std::io;
@@ -286,13 +289,24 @@ impl DiskLog {
             self.shared.keep_loaded(&active);
             writing.sealed.push(active);
         }
-        for state in append.roll.iter().flatten() {
-            self.write_small(writing, &offset_name(base, state.extension), &state.bytes)?;
+        if let Some(state) = &append.roll {
+            self.write_state(writing, base, state)?;
         }
         let segment = Segment::new(self.shared.handles.clone(), &self.dir, base, 0, Some(Indexes::new(base)));
         segment.make_file(&*self.shared.files)?;
         writing.names += 1;
         self.segments.write().insert(base, segment);
+        Ok(())
+    }
+
+    /// Writes the owner's state as of an offset, and its indexes of segments that end there or before.
+    fn write_state(&self, writing: &mut Writing, offset: Offset, state: &OwnerState) -> io::Result<()> {
+        for file in &state.files {
+            self.write_small(writing, &offset_name(offset, file.extension), &file.bytes)?;
+        }
+        for (base, bytes) in &state.transaction_indexes {
+            self.write_small(writing, &offset_name(*base, TRANSACTION_INDEX), bytes)?;
+        }
         Ok(())
     }
 
@@ -383,17 +397,15 @@ impl DiskLog {
         self.progress.advance_published(end);
     }
 
-    /// A clean end: indexes and state as Kafka leaves them at a clean stop, nothing of it synced yet. `states` are the
+    /// A clean end: indexes and state as Kafka leaves them at a clean stop, nothing of it synced yet. `state` is the
     /// owner's as of the log's end. Says where that is, if there is a folder.
-    pub(super) fn close(&self, states: &[StateFile]) -> io::Result<Option<Offset>> {
+    pub(super) fn close(&self, state: &OwnerState) -> io::Result<Option<Offset>> {
         let end = self.progress.written();
         let mut writing = self.writing.lock();
         if !writing.exists || writing.deleted {
             return Ok(None);
         }
-        for state in states {
-            self.write_small(&mut writing, &offset_name(end, state.extension), &state.bytes)?;
-        }
+        self.write_state(&mut writing, end, state)?;
         if let Some(active) = self.active() {
             active.seal();
             active.write_indexes(&*self.shared.files)?;
@@ -453,7 +465,7 @@ impl DiskLog {
         max_bytes: usize,
         first_whole: bool,
         wait: Wait,
-    ) -> io::Result<Vec<Slice>> {
+    ) -> io::Result<Run> {
         let mut offset = from;
         while offset < below {
             let Some((segment, next)) = self.segment_of(offset) else { break };
@@ -462,13 +474,17 @@ impl DiskLog {
                 let limit = self.limit(&segment, next, below, wait)?;
                 let wanted = first.position.saturating_add(max_bytes as u64).min(limit);
                 let near = self.look_up(&segment, wait, |indexes| indexes.start_at_or_before(wanted))?;
-                let mut end = segment.boundary(near.max(first.position), wanted, wait)?.min(limit);
+                let (boundary, left_out) = segment.boundary(near.max(first.position), wanted, wait)?;
+                let mut end = boundary.min(limit);
+                let mut until = left_out.unwrap_or(below).min(next.unwrap_or(below)).min(below);
                 if end < first.end() {
                     end = if first_whole && first.end() <= limit { first.end() } else { first.position };
+                    until = first.header.next_offset();
                 }
                 let length = usize::try_from(end.saturating_sub(first.position)).unwrap_or(0);
                 let (file, position) = (segment.file(wait)?, first.position);
-                return Ok(if length == 0 { Vec::new() } else { vec![Slice::File { file, position, length }] });
+                let slices = if length == 0 { Vec::new() } else { vec![Slice::File { file, position, length }] };
+                return Ok(Run { slices, until });
             }
             // Nothing at or after the offset in this segment: the batches there were compacted away.
             match next {
@@ -476,7 +492,7 @@ impl DiskLog {
                 None => break,
             }
         }
-        Ok(Vec::new())
+        Ok(Run::default())
     }
 
     /// Where the bytes that may be shown end in a segment. `below` lies on a boundary between batches.
@@ -551,20 +567,33 @@ impl DiskLog {
         Ok(super::timed::first_at_or_after(&placed.header, &bytes, timestamp))
     }
 
-    /// Gives every batch header from `from` on to `see`, in order.
-    pub(super) fn headers_from(&self, from: Offset, see: &mut dyn FnMut(&BatchHeader)) -> io::Result<()> {
+    /// Gives every batch from `from` on to `see`, in order: its header, and of a control batch what follows that.
+    pub(super) fn replay(&self, from: Offset, see: &mut dyn FnMut(&BatchHeader, &Bytes)) -> io::Result<()> {
         let segments = self.segments_below(Offset::MAX);
         let first = segments.partition_point(|segment| segment.base() <= from).saturating_sub(1);
         for segment in segments.get(first..).unwrap_or_default() {
             let start = self.look_up(segment, Wait::Allowed, |indexes| indexes.position_of(from))?;
+            let mut failed = None;
             segment.headers(start, &mut |placed| {
-                if placed.header.base_offset >= from {
-                    see(&placed.header);
+                if placed.header.base_offset < from || failed.is_some() {
+                    return;
+                }
+                let whole = if placed.header.is_control() { self.read_batch(segment, placed) } else { Ok(Vec::new()) };
+                match whole {
+                    Ok(whole) => see(&placed.header, &payload(whole)),
+                    Err(error) => failed = Some(error),
                 }
             })?;
+            failed.map_or(Ok(()), Err)?;
         }
         Ok(())
     }
+}
+
+/// What follows the header.
+fn payload(batch: Vec<u8>) -> Bytes {
+    let mut batch = Bytes::from(batch);
+    batch.split_off(HEADER_SIZE.min(batch.len()))
 }
 
 impl Staging {
@@ -623,6 +652,13 @@ impl Log for DiskLog {
         self.staging.lock().rolls(header, &self.config.read())
     }
 
+    fn segment_bases(&self) -> Vec<Offset> {
+        let mut bases: Vec<Offset> = self.segments.read().keys().copied().collect();
+        let staged = self.staging.lock().base;
+        bases.extend(staged.filter(|base| bases.last().is_none_or(|last| last < base)));
+        bases
+    }
+
     fn is_congested(&self) -> bool {
         self.shared.queue.is_full()
     }
@@ -645,7 +681,7 @@ impl Log for DiskLog {
         max_bytes: usize,
         first_whole: bool,
         wait: Wait,
-    ) -> Result<Vec<Slice>, ReadError> {
+    ) -> Result<Run, ReadError> {
         self.check_readable()?;
         if from < self.start {
             return Err(ReadError::OutOfRange);

@@ -13,13 +13,14 @@ use super::partition_log::{DiskLog, Found};
 use super::segment::Segment;
 use super::shared::Shared;
 use super::sidecars::{
-    CORRUPT_SUFFIX, LEADER_EPOCHS, PARTITION_METADATA, decode_epochs, decode_partition_metadata, offset_name,
-    parse_offset_name,
+    CORRUPT_SUFFIX, LEADER_EPOCHS, PARTITION_METADATA, TRANSACTION_INDEX, decode_epochs, decode_partition_metadata,
+    offset_name, parse_offset_name,
 };
-use crate::log::{EpochStart, Log, LogConfig, LogError, Offset, Recovered, StateFile, Wait};
+use crate::log::{EpochStart, Log, LogConfig, LogError, Offset, Recovered, Replayed, StateFile, Wait};
 use crate::time;
 use crate::wire::batch::{BatchHeader, CRC_FROM, HEADER_SIZE};
-use std::collections::BTreeMap;
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
@@ -55,6 +56,8 @@ pub struct Opened {
     pub epochs: Vec<EpochStart>,
     /// State files as of offsets up to `end`, newest first; their content is not checked.
     pub states: Vec<(Offset, Vec<StateFile>)>,
+    /// Transaction indexes of segments that were not scanned; their content is not checked.
+    pub transaction_indexes: Vec<(Offset, Vec<u8>)>,
     /// Bytes that were cut off.
     pub truncated_bytes: u64,
 }
@@ -68,10 +71,12 @@ impl Opened {
             log_end: self.end,
             epochs: self.epochs,
             states: self.states,
+            transaction_indexes: self.transaction_indexes,
             // When a batch was appended is not known. Now is the time that keeps its producer known for longest.
             replay: Box::new(move |from, see| {
-                let now = time::wall();
-                replayed.headers_from(from, &mut |header| see(header, now)).map_err(|error| {
+                let append_time = time::wall();
+                let mut each = |header: &BatchHeader, control: &Bytes| see(&Replayed { header, control, append_time });
+                replayed.replay(from, &mut each).map_err(|error| {
                     LogError::Storage(format!("reading {} failed: {error}", replayed.name().dir()).into())
                 })
             }),
@@ -97,7 +102,8 @@ pub(super) fn open(
     if !shared.files.exists(&dir)? {
         let found = Found { exists: false, segments: Vec::new(), end: 0, unsynced: None };
         let log = DiskLog::new(name, shared.clone(), config, found)?;
-        return Ok(Opened { log, end: 0, epochs: Vec::new(), states: Vec::new(), truncated_bytes: 0 });
+        let (states, transaction_indexes) = (Vec::new(), Vec::new());
+        return Ok(Opened { log, end: 0, epochs: Vec::new(), states, transaction_indexes, truncated_bytes: 0 });
     }
     let mut folder = Folder::list(shared, &dir, config, checks)?;
     match mode {
@@ -118,6 +124,7 @@ pub(super) fn open(
         }
     }
     let states = folder.states()?;
+    let transaction_indexes = folder.transaction_indexes()?;
     if folder.truncated_bytes > 0 {
         tracing::warn!(log = %name.dir(), end = folder.end, bytes = folder.truncated_bytes, "cut off what was not whole");
     }
@@ -128,7 +135,8 @@ pub(super) fn open(
         let rewrite = matches!(mode, Mode::Scan { rewrite: true, .. });
         log.store_sidecars(&folder.epochs, rewrite)?;
     }
-    Ok(Opened { log, end: folder.end, epochs: folder.epochs, states, truncated_bytes: folder.truncated_bytes })
+    let Folder { end, epochs, truncated_bytes, .. } = folder;
+    Ok(Opened { log, end, epochs, states, transaction_indexes, truncated_bytes })
 }
 
 /// Adds the epoch that a batch begins, if it does. Says so.
@@ -148,6 +156,8 @@ struct Folder<'a> {
     checks: Checks,
     /// Base offsets of the `.log` files.
     bases: Vec<Offset>,
+    /// Base offsets of the `.txnindex` files, which there are for segments with aborted transactions.
+    indexed: BTreeSet<Offset>,
     /// Offsets of the state files and which kinds there are.
     state_files: BTreeMap<Offset, Vec<&'static str>>,
     epochs: Vec<EpochStart>,
@@ -164,10 +174,12 @@ struct Folder<'a> {
 impl<'a> Folder<'a> {
     fn list(shared: &'a Arc<Shared>, dir: &'a Path, config: LogConfig, checks: Checks) -> io::Result<Self> {
         let mut bases = Vec::new();
+        let mut indexed = BTreeSet::new();
         let mut state_files: BTreeMap<Offset, Vec<&'static str>> = BTreeMap::new();
         for entry in shared.files.list(dir)? {
             match parse_offset_name(&entry.name) {
                 Some((base, "log")) => bases.push(base),
+                Some((base, TRANSACTION_INDEX)) => drop(indexed.insert(base)),
                 Some((offset, extension)) => {
                     if let Some(kind) = StateFile::EXTENSIONS.iter().find(|kind| **kind == extension) {
                         state_files.entry(offset).or_default().push(kind);
@@ -188,6 +200,7 @@ impl<'a> Folder<'a> {
             config,
             checks,
             bases,
+            indexed,
             state_files,
             epochs: epochs.unwrap_or_default(),
             epochs_known,
@@ -319,6 +332,10 @@ impl<'a> Folder<'a> {
             file.set_len(valid)?;
             self.truncated_bytes += size - valid;
         }
+        // May tell of what is not there; the owner makes it again from the batches.
+        if self.indexed.remove(&base) {
+            self.shared.files.remove(&self.dir.join(offset_name(base, TRANSACTION_INDEX)))?;
+        }
         self.end = scan.expected;
         if rewrite {
             write_again(&*file, valid)?;
@@ -337,7 +354,7 @@ impl<'a> Folder<'a> {
     /// Renames segments that follow a cut, with their indexes, out of the way.
     fn put_aside(&mut self, bases: &[Offset]) -> io::Result<()> {
         for base in bases {
-            for extension in ["log", "index", "timeindex", "txnindex"] {
+            for extension in ["log", "index", "timeindex", TRANSACTION_INDEX] {
                 let path = self.dir.join(offset_name(*base, extension));
                 if self.shared.files.exists(&path)? {
                     if extension == "log" {
@@ -373,6 +390,13 @@ impl<'a> Folder<'a> {
         }
         self.state_files.retain(|_, kinds| !kinds.is_empty());
         Ok(())
+    }
+
+    /// The transaction indexes of segments that are there.
+    fn transaction_indexes(&self) -> io::Result<Vec<(Offset, Vec<u8>)>> {
+        let there = self.segments.iter().map(|segment| segment.base()).filter(|base| self.indexed.contains(base));
+        let read = |base| read_all(&*self.shared.files, &self.dir.join(offset_name(base, TRANSACTION_INDEX)));
+        there.map(|base| Ok((base, read(base)?))).collect()
     }
 
     /// The state files' contents, newest first. Those that are neither the newest nor at the base of a segment have

@@ -204,22 +204,23 @@ impl Segment {
         self.first_where(0, wait, |header| header.last_offset() >= offset)
     }
 
-    /// The last boundary between batches at or before `limit`. `from` is one.
-    pub fn boundary(&self, from: u64, limit: u64, wait: Wait) -> io::Result<u64> {
+    /// The last boundary between batches at or before `limit`, and the offset of the batch that it left out. `from` is a
+    /// boundary.
+    pub fn boundary(&self, from: u64, limit: u64, wait: Wait) -> io::Result<(u64, Option<Offset>)> {
         let size = self.size();
         if limit >= size {
-            return Ok(size);
+            return Ok((size, None));
         }
         let file = self.file(wait)?;
         let mut scan = HeaderScan::new(&*file, from, size, wait);
         let mut boundary = from;
         while let Some(placed) = scan.next_header()? {
             if placed.end() > limit {
-                break;
+                return Ok((boundary, Some(placed.header.base_offset)));
             }
             boundary = placed.end();
         }
-        Ok(boundary)
+        Ok((boundary, None))
     }
 
     /// The first batch from `from` on with a timestamp of at least `timestamp`.

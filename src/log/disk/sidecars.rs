@@ -13,6 +13,8 @@ pub const UNSURE_MARKER: &str = "sync-failed";
 pub const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 /// The leader epoch history of one partition (`LeaderEpochCheckpointFile`).
 pub const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
+/// Extension of a segment's aborted transactions (`TransactionIndex`).
+pub const TRANSACTION_INDEX: &str = "txnindex";
 /// The topic id of one partition (`PartitionMetadataFile`).
 pub const PARTITION_METADATA: &str = "partition.metadata";
 /// A partition folder on its way out.

@@ -2,7 +2,7 @@
 
 use super::files::overwrite;
 use super::*;
-use crate::log::{Append, Flush, Log, LogConfig, Offset, Slice, StateFile, Wait};
+use crate::log::{Append, Flush, Log, LogConfig, Offset, OwnerState, Slice, StateFile, Wait};
 use crate::wire::batch::{BatchHeader, HEADER_SIZE, LENGTH_PREFIX, StoredBatch, checksum};
 use bytes::Bytes;
 use std::path::Path;
@@ -63,13 +63,13 @@ fn disk(root: &Path, checks: Checks) -> Arc<Disk> {
 fn submit(log: &DiskLog, end: &mut Offset, records: i32, body: usize) {
     let batch = batch(*end, records, body);
     let state = StateFile { extension: "producers", bytes: end.to_be_bytes().to_vec() };
-    let roll = log.rolls_before(&batch.header).then(|| vec![state]);
+    let roll = log.rolls_before(&batch.header).then(|| OwnerState { files: vec![state], ..OwnerState::default() });
     *end = batch.header.next_offset();
     log.submit(Append { batch, roll, epochs: None });
 }
 
 fn read(log: &dyn Log, from: Offset, max: usize) -> Vec<u8> {
-    let slices = log.read(from, log.progress().published(), max, true, Wait::Allowed).unwrap();
+    let slices = log.read(from, log.progress().published(), max, true, Wait::Allowed).unwrap().slices;
     let mut out = Vec::new();
     for slice in slices {
         match slice {
@@ -130,7 +130,7 @@ fn what_is_published_is_read_back_from_every_offset_and_size() {
         let one = read(&*log, from, 1);
         assert_eq!(BatchHeader::parse(&one).unwrap().size(), one.len(), "one batch, whole");
     }
-    assert!(log.read(end, end, 100, true, Wait::Allowed).unwrap().is_empty());
+    assert!(log.read(end, end, 100, true, Wait::Allowed).unwrap().slices.is_empty());
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn nothing_beyond_the_given_end_is_shown() {
     let bases = fill(&log, &disk, 40);
     for below in bases {
         for from in [0, below / 2, (below - 1).max(0)] {
-            let slices = log.read(from, below, 100_000, true, Wait::Allowed).unwrap();
+            let slices = log.read(from, below, 100_000, true, Wait::Allowed).unwrap().slices;
             let Some(Slice::File { file, position, length }) = slices.first() else { continue };
             let mut bytes = vec![0; *length];
             file.read_at(&mut bytes, *position, Wait::Allowed).unwrap();
@@ -162,7 +162,8 @@ fn a_clean_stop_leaves_kafkas_files_and_is_believed() {
     let log = first.open_log(&name("t"), CONFIG, false, &|_| false).unwrap().log;
     let bases = fill(&log, &first, 50);
     let states = vec![StateFile { extension: "producers", bytes: b"at the end".to_vec() }];
-    first.close([(log.clone(), states.clone())].into_iter()).unwrap();
+    let state = OwnerState { files: states.clone(), ..OwnerState::default() };
+    first.close([(log.clone(), state)].into_iter()).unwrap();
     assert!(dir.path().join(".kafka_cleanshutdown").exists());
     let points = std::fs::read_to_string(dir.path().join("recovery-point-offset-checkpoint")).unwrap();
     assert_eq!(points, format!("0\n1\nt 0 {}\n", log.progress().written()));

@@ -2,7 +2,7 @@
 
 use super::directory::Disk;
 use super::partition_log::DiskLog;
-use crate::log::{Log, LogError, StateFile};
+use crate::log::{Log, LogError, OwnerState};
 use crate::time::{self, Millis};
 use parking_lot::{Condvar, Mutex};
 use std::io;
@@ -124,7 +124,7 @@ impl Disk {
     pub fn stop(
         &self,
         threads: DiskThreads,
-        logs: impl Iterator<Item = (Arc<DiskLog>, Vec<StateFile>)>,
+        logs: impl Iterator<Item = (Arc<DiskLog>, OwnerState)>,
     ) -> Result<(), LogError> {
         self.shared.queue.close();
         self.wanted.ask(|wanted| wanted.stop = true);

@@ -34,6 +34,14 @@ fn after(batches: &[BatchHeader]) -> Producers {
     producers
 }
 
+fn encode(producers: &Producers) -> Vec<u8> {
+    producers.encode(&Aborted::default())
+}
+
+fn decode(bytes: &[u8], end: Offset) -> Result<Producers, StateError> {
+    Producers::decode(bytes, end).map(|(producers, _)| producers)
+}
+
 fn six() -> Producers {
     after(&[0, 2, 4, 6, 8, 10].map(|sequence| batch(7, 0, sequence, 2, 100 + i64::from(sequence))))
 }
@@ -41,7 +49,7 @@ fn six() -> Producers {
 /// P01: the last five are duplicates with their own offsets, the sixth back is not known any more.
 #[test]
 fn the_window_is_five() {
-    let restored = Producers::decode(&six().encode(), 112).unwrap();
+    let restored = decode(&encode(&six()), 112).unwrap();
     for producers in [six(), restored] {
         for sequence in [2, 4, 6, 8, 10] {
             let base_offset = 100 + i64::from(sequence);
@@ -103,16 +111,18 @@ fn after_a_marker_alone_sequences_begin_at_zero() {
     const CONTROL: i16 = 0x20;
     let mut producers = Producers::default();
     let marker = BatchHeader { attributes: TRANSACTIONAL | CONTROL, ..batch(7, 2, -1, 1, 50) };
-    producers.apply(&marker, 0);
+    let aborted = Marker { committed: false, coordinator_epoch: 3 };
+    assert_eq!(producers.end_transaction(&marker, aborted, 0), None);
     assert_eq!(producers.check(&batch(7, 2, 4, 2, 0)), out_of_order(0, 4));
     assert_eq!(producers.check(&batch(7, 2, 0, 2, 0)), Ok(Verdict::Append));
 
     let within = BatchHeader { attributes: TRANSACTIONAL, ..batch(7, 2, 0, 2, 51) };
-    producers.apply(&within, 0);
+    assert_eq!(producers.apply(&within, 0), Some(51));
     assert_eq!(producers.check(&batch(7, 2, 2, 2, 0)), Err(SequenceError::OutsideTransaction));
     assert_eq!(producers.check(&BatchHeader { base_sequence: 2, ..within }), Ok(Verdict::Append));
     assert_eq!(producers.expire(i64::MAX, 1), 0, "an open transaction holds its producer");
-    producers.apply(&BatchHeader { base_offset: 53, ..marker }, 0);
+    assert_eq!(producers.open_transactions().collect::<Vec<_>>(), [(51, 7)]);
+    assert_eq!(producers.end_transaction(&BatchHeader { base_offset: 53, ..marker }, aborted, 0), Some(51));
     assert_eq!(producers.check(&batch(7, 2, 2, 2, 0)), Ok(Verdict::Append));
 }
 
@@ -152,32 +162,47 @@ fn the_snapshot_is_kafkas() {
 }
 
 #[test]
-fn damaged_state_is_refused() {
-    let whole = six().encode();
-    assert_eq!(Producers::decode(&whole, 112), Ok(six()));
+fn the_aborted_transactions_are_stored_with_the_producers() {
+    let entry =
+        |last_offset| AbortedTransaction { producer_id: 7, first_offset: 3, last_offset, last_stable_offset: 9 };
+    let mut aborted = Aborted::default();
+    assert!(aborted.push(entry(5)) && aborted.push(entry(111)));
+    let whole = six().encode(&aborted);
+    assert_eq!(Producers::decode(&whole, 112), Ok((six(), aborted)));
     assert_eq!(Producers::decode(&whole, 111), Err(StateError::Corrupt), "knows more than there was");
+    // The first version ended with the producers.
+    let first = encode(&six());
+    let first = seal(first[..first.len() - 4].to_vec(), 1);
+    assert_eq!(Producers::decode(&first, 112), Ok((six(), Aborted::default())));
+}
+
+#[test]
+fn damaged_state_is_refused() {
+    let whole = encode(&six());
+    assert_eq!(decode(&whole, 112), Ok(six()));
+    assert_eq!(decode(&whole, 111), Err(StateError::Corrupt), "knows more than there was");
     assert_eq!(Producers::decode_snapshot(&six().encode_snapshot(), 111, 0), Err(StateError::Corrupt));
     for at in 0..whole.len() {
         let mut changed = whole.clone();
         changed[at] ^= 1;
-        assert!(Producers::decode(&changed, 112).is_err(), "byte {at}");
-        assert!(Producers::decode(&whole[..at], 112).is_err(), "first {at}");
+        assert!(decode(&changed, 112).is_err(), "byte {at}");
+        assert!(decode(&whole[..at], 112).is_err(), "first {at}");
     }
     let lie = seal([&[0; ENVELOPE][..], &i32::MAX.to_be_bytes(), &[0; 500]].concat(), 1);
-    assert_eq!(Producers::decode(&lie, 0), Err(StateError::Corrupt));
+    assert_eq!(decode(&lie, 0), Err(StateError::Corrupt));
     assert_eq!(Producers::decode_snapshot(&lie, 0, 0), Err(StateError::Corrupt));
-    assert_eq!(Producers::decode(&seal(vec![0; 10], 2), 0), Err(StateError::Version(2)));
-    assert_eq!(Producers::decode(&Producers::default().encode(), 0), Ok(Producers::default()));
+    assert_eq!(decode(&seal(vec![0; 10], 3), 0), Err(StateError::Version(3)));
+    assert_eq!(decode(&encode(&Producers::default()), 0), Ok(Producers::default()));
 
-    let mut six_held = [&whole[..], &[0; ENTRY_BATCH]].concat();
+    let mut six_held = [&whole[..whole.len() - 4], &[0; ENTRY_BATCH]].concat();
     six_held[ENVELOPE + 4 + ENTRY - 1] = 6;
-    assert_eq!(Producers::decode(&seal(six_held, 1), 112), Err(StateError::Corrupt));
+    assert_eq!(decode(&seal(six_held, 1), 112), Err(StateError::Corrupt));
 }
 
 #[test]
 fn a_producer_is_small() {
     assert!(size_of::<(u64, i64, Producer)>() <= 200, "{}", size_of::<(u64, i64, Producer)>());
-    let last = six().encode().len() - ENVELOPE - 4;
+    let last = encode(&six()).len() - ENVELOPE - 8;
     assert!(last <= 5 * 64, "{last}");
 }
 
@@ -278,11 +303,11 @@ proptest! {
         let (stored, live) = run(&steps)?;
         let (before, later) = stored.split_at(at.index(stored.len() + 1));
         let mut snapshot = Producers::default();
-        before.iter().for_each(|header| snapshot.apply(header, 1_000));
+        before.iter().for_each(|header| _ = snapshot.apply(header, 1_000));
         let end = before.last().map_or(0, BatchHeader::next_offset);
-        let mut replayed = Producers::decode(&snapshot.encode(), end).unwrap();
+        let mut replayed = decode(&encode(&snapshot), end).unwrap();
         prop_assert_eq!(&replayed, &snapshot);
-        later.iter().for_each(|header| replayed.apply(header, 1_000));
+        later.iter().for_each(|header| _ = replayed.apply(header, 1_000));
         prop_assert_eq!(&replayed, &live);
 
         let kafkas = Producers::decode_snapshot(&live.encode_snapshot(), i64::MAX, 1_000).unwrap();
@@ -302,7 +327,7 @@ proptest! {
             *place = held;
         }
         let bytes = seal([&[0; ENVELOPE][..], &[0, 0, 0, count], &body].concat(), 1);
-        for producers in [Producers::decode(&bytes, i64::MAX), Producers::decode_snapshot(&bytes, i64::MAX, 0)] {
+        for producers in [decode(&bytes, i64::MAX), Producers::decode_snapshot(&bytes, i64::MAX, 0)] {
             let Ok(mut producers) = producers else { continue };
             let ids: Vec<_> = producers.by_id.keys().copied().collect();
             for id in ids {
@@ -311,7 +336,7 @@ proptest! {
             }
             producers.expire(i64::MAX, i64::MIN);
             producers.expire(i64::MIN, i64::MAX);
-            producers.encode();
+            encode(&producers);
         }
     }
 }

@@ -7,10 +7,11 @@ use crate::config::group::{CONSUMER_HEARTBEAT_INTERVAL_MS, CONSUMER_SESSION_TIME
 use crate::coordinator::group::GroupShard;
 use crate::coordinator::group::request::{ListedGroup, Reply, Request};
 use crate::coordinator::group::settings::{GroupOverrides, GroupSettings, TopicInfo, Topics, World};
-use crate::coordinator::{Home, Shell, Unavailable, partition_for};
+use crate::coordinator::{Decided, Home, Shell, Unavailable, partition_for};
 use crate::partition::Partition;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -29,7 +30,7 @@ impl Groups {
         });
         let settings = Arc::new(GroupSettings::new(&config));
         let home = GroupHome { config, catalog: catalog.clone(), partitions, settings, world };
-        Groups { shell: Shell::new(Box::new(home)), catalog }
+        Groups { shell: Shell::new(Arc::new(home)), catalog }
     }
 
     /// The topic with the groups' state; `None` where nobody has asked for a coordinator yet.
@@ -110,6 +111,10 @@ impl Home<GroupShard> for GroupHome {
 
     fn empty(&self) -> GroupShard {
         GroupShard::new(self.settings.clone(), self.world.clone())
+    }
+
+    fn carry_out(&self, _index: i32, command: Infallible, _decided: Decided) {
+        match command {}
     }
 }
 

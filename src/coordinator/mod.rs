@@ -12,7 +12,7 @@ mod timers;
 pub mod txn;
 
 pub use placement::partition_for;
-pub use shell::{Home, Shell, Unavailable};
+pub use shell::{Decided, Home, InTransaction, Shell, TransactionError, Unavailable};
 pub use timers::Timers;
 
 use crate::time::Millis;
@@ -81,6 +81,24 @@ pub trait Shard: Sized + Send + 'static {
 
     /// Changes the durable state, live and in replay.
     fn apply(&mut self, record: Self::Record);
+
+    /// Keeps what a record says until the producer's transaction ends, live and in replay. A shard that is never asked to
+    /// write in one leaves out what others put there.
+    fn apply_in_transaction(&mut self, producer_id: i64, record: Self::Record) {
+        let _ = (producer_id, record);
+    }
+
+    /// A producer's transaction has ended, live and in replay: what was kept comes into force, or never was.
+    fn end_transaction(&mut self, producer_id: i64, committed: bool) {
+        let _ = (producer_id, committed);
+    }
+
+    /// Whether a request is to wait for better times where the log does not keep up. Not one that others wait for, or that
+    /// keeps a session alive.
+    fn writes_much(request: &Self::Request) -> bool {
+        let _ = request;
+        false
+    }
 
     /// All records have been applied: timers start, rebalances that were under way start anew.
     fn loaded(&mut self, now: Now, out: &mut EffectsOf<Self>);

@@ -6,14 +6,18 @@
 //! in doubt, the shard is dropped with everybody who waits in it, and loaded again from what is durable at the next
 //! request. Steps run under the shard's lock and never wait; only loading waits for the disk, outside of it.
 
-use super::{ATOMIC_BYTES, Effects, EffectsOf, Now, Shard, Ticket, Unreadable};
-use crate::log::{Offset, Progress, Slice, Wait, waiting};
-use crate::partition::{Acks, Fetch, Isolation, Partition};
+mod decided;
+mod load;
+
+pub use decided::Decided;
+
+use super::{ATOMIC_BYTES, Effects, EffectsOf, Now, Shard, Ticket};
+use crate::log::{Offset, Progress, waiting};
+use crate::partition::{Acks, AppendError, Appending, Guard, Origin, Partition, SequenceError, TransactionEnd, Verify};
 use crate::time::{self, Millis, OncePerSecond};
-use crate::wire::batch::BatchHeader;
 use crate::wire::build::{self, Kind};
-use crate::wire::entries::{self, Contents};
 use bytes::Bytes;
+use decided::Standing;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -21,10 +25,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
-/// Bytes read at once while a shard is loaded.
-const LOAD_BYTES: usize = 4 << 20;
-/// What a compressed batch may become, bytes.
-const LOAD_INFLATED: usize = 64 << 20;
 /// Timers are looked at so often even if nobody says that one is due: who waits in a shard whose log has failed, and that
 /// nobody asks, is sent away then.
 const LONGEST_SLEEP_MS: Millis = 5_000;
@@ -52,11 +52,13 @@ pub enum Unavailable {
 }
 
 /// Where shards live.
-pub trait Home<S>: Send + Sync {
+pub trait Home<S: Shard>: Send + Sync {
     /// A partition of the internal topic, to append to; `None` where it cannot be had now. Waits for the disk.
     fn partition(&self, index: i32) -> Option<Arc<Partition>>;
     /// A shard without anything in it.
     fn empty(&self) -> S;
+    /// Has a command of the shard of this partition carried out, once what it comes from is durable. Does not wait.
+    fn carry_out(&self, index: i32, command: S::Command, decided: Decided);
     /// The time.
     fn now(&self) -> Now {
         Now { monotonic: time::monotonic(), wall: time::wall() }
@@ -65,7 +67,7 @@ pub trait Home<S>: Send + Sync {
 
 /// The shards of one internal topic.
 pub struct Shell<S: Shard> {
-    home: Box<dyn Home<S>>,
+    home: Arc<dyn Home<S>>,
     slots: RwLock<BTreeMap<i32, Arc<Slot<S>>>>,
     /// Whether [`Shell::stop`] has been called; changes under the lock of `slots`.
     stopped: AtomicBool,
@@ -85,6 +87,9 @@ enum State<S: Shard> {
 }
 
 struct Active<S: Shard> {
+    index: i32,
+    home: Arc<dyn Home<S>>,
+    standing: Standing,
     shard: S,
     partition: Arc<Partition>,
     /// Offset after the last record appended; nothing is told before it is published.
@@ -95,9 +100,37 @@ struct Active<S: Shard> {
     waiting: HashMap<Ticket, oneshot::Sender<(S::Reply, Offset)>>,
 }
 
+/// A producer in whose transaction a shard is to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InTransaction {
+    /// The producer's id.
+    pub producer_id: i64,
+    /// Its epoch.
+    pub producer_epoch: i16,
+    /// What [`Shell::verify`] gave.
+    pub guard: Option<Guard>,
+}
+
+/// Why something was not done for a transaction.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransactionError {
+    /// The shard gives no answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The state of the producer in the shard's partition forbids it.
+    #[error(transparent)]
+    Refused(#[from] SequenceError),
+}
+
+/// A request that a shard has taken.
+struct Started<S: Shard> {
+    receiver: oneshot::Receiver<(S::Reply, Offset)>,
+    progress: Arc<Progress>,
+}
+
 impl<S: Shard> Shell<S> {
     /// Shards that live there; none is loaded.
-    pub fn new(home: Box<dyn Home<S>>) -> Self {
+    pub fn new(home: Arc<dyn Home<S>>) -> Self {
         Shell {
             home,
             slots: RwLock::default(),
@@ -110,10 +143,66 @@ impl<S: Shard> Shell<S> {
     /// Asks a shard, loads it first if it is not there. Resolves when the shard has answered and the answer is durable.
     pub async fn call(&self, index: i32, request: S::Request) -> Result<S::Reply, Unavailable> {
         let slot = self.slot(index);
-        let (receiver, progress) = self.start(index, &slot, request)?;
+        let started = self.start(index, &slot, None, request).map_err(|error| match error {
+            TransactionError::Unavailable(unavailable) => unavailable,
+            // Nothing is refused but in a transaction.
+            TransactionError::Refused(_) => Unavailable::Gone,
+        })?;
+        self.finish(&slot, started).await
+    }
+
+    /// As [`Shell::call`], with what the shard writes as part of a producer's transaction.
+    ///
+    /// # Errors
+    /// Before anything is written: a newer instance of the producer has written, or the transaction was not verified or has
+    /// ended since.
+    pub async fn call_in_transaction(
+        &self,
+        index: i32,
+        transaction: InTransaction,
+        request: S::Request,
+    ) -> Result<S::Reply, TransactionError> {
+        let slot = self.slot(index);
+        let started = self.start(index, &slot, Some(transaction), request)?;
+        Ok(self.finish(&slot, started).await?)
+    }
+
+    /// The guard for [`Shell::call_in_transaction`], to be taken before the transaction's coordinator is asked.
+    pub fn verify(&self, index: i32, verify: Verify) -> Result<Option<Guard>, TransactionError> {
+        let slot = self.slot(index);
+        self.ensure_active(index, &slot)?;
+        let mut state = slot.0.lock();
+        let Some(active) = slot.usable(&mut state) else { return Err(slot.gone_as(&state).into()) };
+        Ok(active.partition.verify(verify, self.home.now().wall)?)
+    }
+
+    /// Ends a producer's transaction in a shard: what it wrote comes into force, or never was. The first part happens in this
+    /// call; the future resolves when the end is durable. May wait for the disk where the shard is not loaded.
+    pub fn end_transaction(
+        &self,
+        index: i32,
+        end: TransactionEnd,
+    ) -> Result<impl Future<Output = Result<(), TransactionError>> + use<S>, TransactionError> {
+        let slot = self.slot(index);
+        self.ensure_active(index, &slot)?;
+        let appending = {
+            let mut state = slot.0.lock();
+            let Some(active) = slot.usable(&mut state) else { return Err(slot.gone_as(&state).into()) };
+            active.end_transaction(end, self.home.now().wall)
+        };
+        Ok(async move {
+            match appending.finish().await {
+                Ok(_) => Ok(()),
+                Err(AppendError::Sequence(refused)) => Err(refused.into()),
+                Err(AppendError::Log(_)) => Err(slot.gone().into()),
+            }
+        })
+    }
+
+    async fn finish(&self, slot: &Slot<S>, started: Started<S>) -> Result<S::Reply, Unavailable> {
         // A sender that is gone without a word: the shard was dropped, or the broker stops.
-        let (reply, end) = receiver.await.map_err(|_| slot.gone())?;
-        progress.wait_published(end).await.map_err(|_| slot.gone())?;
+        let (reply, end) = started.receiver.await.map_err(|_| slot.gone())?;
+        started.progress.wait_published(end).await.map_err(|_| slot.gone())?;
         Ok(reply)
     }
 
@@ -149,7 +238,7 @@ impl<S: Shard> Shell<S> {
             let active = slot.usable(&mut state)?;
             // Each is a step of its own: a thousand groups whose members went away together are not one batch.
             while !active.broken && active.shard.next_deadline().is_some_and(|at| at <= now.monotonic) {
-                active.step(now, |shard, out| shard.on_deadline(now, out));
+                active.step(now, None, |shard, out| shard.on_deadline(now, out));
             }
             active.shard.next_deadline()
         });
@@ -174,29 +263,33 @@ impl<S: Shard> Shell<S> {
         slots.entry(index).or_insert_with(|| Arc::new(Slot(Mutex::new(state)))).clone()
     }
 
-    #[allow(clippy::type_complexity)]
     fn start(
         &self,
         index: i32,
         slot: &Slot<S>,
+        transaction: Option<InTransaction>,
         request: S::Request,
-    ) -> Result<(oneshot::Receiver<(S::Reply, Offset)>, Arc<Progress>), Unavailable> {
+    ) -> Result<Started<S>, TransactionError> {
         self.ensure_active(index, slot)?;
         let mut state = slot.0.lock();
-        let Some(active) = slot.usable(&mut state) else { return Err(slot.gone_as(&state)) };
-        if active.partition.is_congested() {
-            return Err(Unavailable::Congested);
+        let Some(active) = slot.usable(&mut state) else { return Err(slot.gone_as(&state).into()) };
+        if S::writes_much(&request) && active.partition.is_congested() {
+            return Err(Unavailable::Congested.into());
+        }
+        if let Some(InTransaction { producer_id, producer_epoch, guard }) = transaction {
+            // What the shard has applied cannot be refused any more. Nobody else writes here.
+            active.partition.check_coordinated(producer_id, producer_epoch, guard)?;
         }
         let now = self.home.now();
         let (sender, receiver) = oneshot::channel();
         let ticket = Ticket(active.next_ticket);
         active.next_ticket += 1;
         active.waiting.insert(ticket, sender);
-        active.step(now, |shard, out| shard.handle(now, ticket, request, out));
+        active.step(now, transaction, |shard, out| shard.handle(now, ticket, request, out));
         if active.shard.next_deadline().is_some_and(|at| at < self.sleeps_until.load(Ordering::SeqCst)) {
             self.earlier.notify_one();
         }
-        Ok((receiver, active.partition.log().progress().clone()))
+        Ok(Started { receiver, progress: active.partition.log().progress().clone() })
     }
 
     fn ensure_active(&self, index: i32, slot: &Slot<S>) -> Result<(), Unavailable> {
@@ -221,7 +314,7 @@ impl<S: Shard> Shell<S> {
             (State::Loading, Ok(mut active)) => {
                 // Only now: it may append, which nobody may any more after a stop.
                 let now = self.home.now();
-                active.step(now, |shard, out| shard.loaded(now, out));
+                active.step(now, None, |shard, out| shard.loaded(now, out));
                 *state = State::Active(Box::new(active));
                 self.earlier.notify_one();
                 Ok(())
@@ -241,33 +334,10 @@ impl<S: Shard> Shell<S> {
     fn read(&self, index: i32, least_end: Offset) -> Result<Active<S>, String> {
         let partition = self.home.partition(index).ok_or("the partition is not to be had")?;
         let mut shard = self.home.empty();
-        let end = partition.high_watermark();
-        if end < least_end {
-            return Err(format!("the log is published up to {end} yet, and {least_end} was appended"));
-        }
-        let mut from = partition.log_start();
-        while from < end {
-            if self.stopped.load(Ordering::SeqCst) {
-                return Err("the broker stops".into());
-            }
-            let fetch = Fetch {
-                from,
-                max_bytes: LOAD_BYTES,
-                first_whole: true,
-                leader_epoch: None,
-                isolation: Isolation::ReadUncommitted,
-                wait: Wait::Allowed,
-            };
-            let fetched = partition.fetch(&fetch).map_err(|error| error.to_string())?;
-            let before = from;
-            for slice in fetched.slices {
-                from = apply_slice(&mut shard, content(slice)?, from)?;
-            }
-            if from == before {
-                return Err(format!("nothing to read at offset {from}, before the end at {end}"));
-            }
-        }
-        Ok(Active { shard, partition, end, next_ticket: 0, broken: false, waiting: HashMap::new() })
+        let end = load::read(&mut shard, &partition, least_end, || self.stopped.load(Ordering::SeqCst))?;
+        let (home, standing) = (self.home.clone(), Standing::new());
+        let (next_ticket, broken, waiting) = (0, false, HashMap::new());
+        Ok(Active { index, home, standing, shard, partition, end, next_ticket, broken, waiting })
     }
 }
 
@@ -305,14 +375,18 @@ impl<S: Shard> Slot<S> {
 }
 
 impl<S: Shard> Active<S> {
-    fn step(&mut self, now: Now, f: impl FnOnce(&mut S, &mut EffectsOf<S>)) {
+    fn step(&mut self, now: Now, transaction: Option<InTransaction>, f: impl FnOnce(&mut S, &mut EffectsOf<S>)) {
         let mut out = Effects::default();
         f(&mut self.shard, &mut out);
         if !out.records.is_empty() {
-            self.append(&out.records, now.wall);
+            self.append(&out.records, transaction, now.wall);
         }
         if self.broken {
             return self.waiting.clear();
+        }
+        for command in out.commands {
+            let progress = self.partition.log().progress().clone();
+            self.home.carry_out(self.index, command, Decided::new(progress, self.end, &self.standing));
         }
         for (ticket, reply) in out.replies {
             if let Some(sender) = self.waiting.remove(&ticket) {
@@ -322,14 +396,14 @@ impl<S: Shard> Active<S> {
         }
     }
 
-    fn append(&mut self, records: &[S::Record], wall: Millis) {
+    fn append(&mut self, records: &[S::Record], transaction: Option<InTransaction>, wall: Millis) {
         let (mut batch, mut bytes) = (Vec::new(), 0_usize);
         for record in records {
             match S::encode(record) {
                 Ok((key, value)) => {
                     let size = RECORD_BYTES + key.len() + value.as_ref().map_or(0, Bytes::len);
                     if bytes.saturating_add(size) > ATOMIC_BYTES && !batch.is_empty() {
-                        self.append_batch(&batch, wall);
+                        self.append_batch(&batch, transaction, wall);
                         batch.clear();
                         bytes = 0;
                     }
@@ -344,78 +418,27 @@ impl<S: Shard> Active<S> {
                 }
             }
         }
-        self.append_batch(&batch, wall);
+        self.append_batch(&batch, transaction, wall);
     }
 
-    fn append_batch(&mut self, records: &[(Bytes, Option<Bytes>)], wall: Millis) {
-        let (header, payload) = build::parts(Kind::Plain, records, wall);
-        let appending = self.partition.append(header, payload, Acks::All, wall);
-        self.end = self.end.max(appending.published_at());
-    }
-}
-
-/// The bytes of a slice. Waits for the disk.
-fn content(slice: Slice) -> Result<Bytes, String> {
-    match slice {
-        Slice::Memory(bytes) => Ok(bytes),
-        Slice::File { file, position, length } => {
-            let mut bytes = vec![0; length];
-            let read = file.read_at(&mut bytes, position, Wait::Allowed).map_err(|error| error.to_string())?;
-            if read < length { Err("a file ends early".into()) } else { Ok(bytes.into()) }
-        }
-    }
-}
-
-/// Applies the records of whole batches, those before `from` apart; tells where the last batch ends.
-fn apply_slice<S: Shard>(shard: &mut S, bytes: Bytes, from: Offset) -> Result<Offset, String> {
-    let mut end = from;
-    for batch in entries::batches(bytes) {
-        let (header, payload) = batch.map_err(|error| error.to_string())?;
-        if header.next_offset() > end {
-            apply_batch(shard, &header, &payload)?;
-            end = header.next_offset();
-        }
-    }
-    Ok(end)
-}
-
-/// Applies the records of a batch. What others wrote here, and nobody can read, must not keep the groups from being served;
-/// what a newer broker wrote must.
-fn apply_batch<S: Shard>(shard: &mut S, header: &BatchHeader, payload: &Bytes) -> Result<(), String> {
-    let skipped = |error: String| {
-        if FAILURES.lets_through(time::monotonic()) {
-            tracing::warn!(offset = header.base_offset, error, "a coordinator skips what it cannot read");
-        }
-    };
-    if header.is_control() {
-        return Ok(());
-    }
-    if header.is_transactional() {
-        skipped("there are no transactions yet".into());
-        return Ok(());
-    }
-    let records = match entries::read(header, payload, LOAD_INFLATED) {
-        Ok(Contents::Records(records)) => records,
-        Ok(Contents::Control(_)) => return Ok(()),
-        Err(error) => {
-            skipped(error.to_string());
-            return Ok(());
-        }
-    };
-    for entry in records {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => {
-                skipped(error.to_string());
-                return Ok(());
+    fn append_batch(&mut self, records: &[(Bytes, Option<Bytes>)], transaction: Option<InTransaction>, wall: Millis) {
+        let (kind, guard) = match transaction {
+            None => (Kind::Plain, None),
+            Some(InTransaction { producer_id, producer_epoch, guard }) => {
+                (Kind::Transactional { producer_id, producer_epoch }, guard)
             }
         };
-        match entry.key.as_ref().map(|key| S::decode(key, entry.value.as_deref())) {
-            Some(Ok(Some(record))) => shard.apply(record),
-            Some(Ok(None)) | None => {}
-            Some(Err(Unreadable::Foreign(error))) => skipped(error),
-            Some(Err(Unreadable::Newer(error))) => return Err(format!("offset {}: {error}", entry.offset)),
-        }
+        let (header, payload) = build::parts(kind, records, wall);
+        let appending = self.partition.append_from(Origin::Coordinator(guard), header, payload, Acks::All, wall);
+        self.end = self.end.max(appending.published_at());
     }
-    Ok(())
+
+    fn end_transaction(&mut self, end: TransactionEnd, wall: Millis) -> Appending {
+        let appending = self.partition.end_transaction(end, wall);
+        if appending.is_appended() {
+            self.shard.end_transaction(end.producer_id, end.marker.committed);
+        }
+        self.end = self.end.max(appending.published_at());
+        appending
+    }
 }

@@ -19,9 +19,9 @@ pub mod transactions;
 pub mod verification;
 
 pub use aborted::AbortedTransaction;
-pub use producers::MarkerEpoch;
+pub use producers::{MarkerEpoch, SequenceError};
 pub use state::Origin;
-pub use verification::Guard;
+pub use verification::{Guard, Verify};
 
 use crate::log::{
     Append, Log, LogError, Offset, OwnerState, ReadError, Recovered, Registration, Run, Slice, StateFile, TimedOffset,
@@ -34,7 +34,7 @@ use aborted::Aborted;
 use bytes::Bytes;
 use epochs::Epochs;
 use parking_lot::Mutex;
-use producers::{MarkerVerdict, Producers, SequenceError, Stored, Verdict};
+use producers::{MarkerVerdict, Producers, Stored, Verdict};
 use state::{PartitionState, state_of};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -305,19 +305,23 @@ impl Partition {
         Stored { base_offset: header.base_offset, last_offset: header.last_offset(), timestamp: header.max_timestamp }
     }
 
-    /// The guard to ask the transaction's coordinator under, before this batch may be appended by
-    /// [`Partition::append_from`]; `None` where there is nothing to ask. `bumps_epoch`: each transaction of the producer has
-    /// an epoch of its own.
+    /// The guard to ask the transaction's coordinator under, before a batch of this producer may be appended in a
+    /// transaction, by [`Partition::append_from`]; `None` where one has begun here, and there is nothing to ask.
     ///
     /// # Errors
     /// A newer instance of the producer has written; nobody need be asked.
-    pub fn verify(&self, header: &BatchHeader, bumps_epoch: bool, now: Millis) -> Result<Option<Guard>, SequenceError> {
-        self.state.lock().verify(header, bumps_epoch, now)
+    pub fn verify(&self, verify: Verify, now: Millis) -> Result<Option<Guard>, SequenceError> {
+        self.state.lock().verify(verify, now)
     }
 
-    /// Whether a producer of this epoch may write here. (What is refused later is refused for more than that.)
-    pub fn check_producer(&self, producer_id: i64, producer_epoch: i16) -> Result<(), SequenceError> {
-        self.state.lock().producers().check_coordinated(producer_id, producer_epoch)
+    /// Whether a coordinator may write in this producer's transaction.
+    pub fn check_coordinated(
+        &self,
+        producer_id: i64,
+        producer_epoch: i16,
+        guard: Option<Guard>,
+    ) -> Result<(), SequenceError> {
+        self.state.lock().check_coordinated(producer_id, producer_epoch, guard)
     }
 
     /// Appends the end of a producer's transaction, unless it is there already: the outcome is a duplicate then, without an
@@ -530,6 +534,11 @@ impl Appending {
         match self.until {
             Until::Written(end) | Until::Published(end) => end,
         }
+    }
+
+    /// Whether something was appended, which may still be lost.
+    pub fn is_appended(&self) -> bool {
+        self.outcome.is_ok_and(|appended| !appended.duplicate)
     }
 
     /// Resolves when the answer may be given. An error computed from the state waits until that state is published.

@@ -7,7 +7,7 @@ use super::aborted::{Aborted, AbortedTransaction};
 use super::epochs::Epochs;
 use super::producers::{MarkerEpoch, MarkerVerdict, Producers, SequenceError, StateError, Verdict};
 use super::transactions::Transactions;
-use super::verification::{Guard, Verifications};
+use super::verification::{Guard, Verifications, Verify};
 use crate::log::{EpochStart, Offset, OwnerState, StateFile};
 use crate::time::Millis;
 use crate::wire::batch::{BatchHeader, StoredBatch};
@@ -76,11 +76,9 @@ impl PartitionState {
     pub fn check(&self, header: &BatchHeader, origin: Origin) -> Result<Verdict, SequenceError> {
         match origin {
             Origin::Client(guard) => self.check_client(header, guard),
+            Origin::Coordinator(_) if !header.is_transactional() => Ok(Verdict::Append),
             Origin::Coordinator(guard) => {
-                if header.has_producer_id() {
-                    self.producers.check_coordinated(header.producer_id, header.producer_epoch)?;
-                }
-                self.check_verified(header, guard)?;
+                self.check_coordinated(header.producer_id, header.producer_epoch, guard)?;
                 Ok(Verdict::Append)
             }
         }
@@ -97,40 +95,42 @@ impl PartitionState {
         if matches!(verdict, Ok(Verdict::Duplicate(_)) | Err(SequenceError::StaleEpoch { .. })) {
             return verdict;
         }
-        self.check_verified(header, guard)?;
+        if header.has_producer_id() && header.is_transactional() {
+            self.check_verified(header.producer_id, header.producer_epoch, guard)?;
+        }
         match self.verifications.expected(header, known) {
             Some(expected) => out_of_order(expected),
             None => verdict,
         }
     }
 
+    /// Judges what a coordinator wants to write in a producer's transaction: it has no sequence numbers.
+    pub fn check_coordinated(
+        &self,
+        producer_id: i64,
+        producer_epoch: i16,
+        guard: Option<Guard>,
+    ) -> Result<(), SequenceError> {
+        self.producers.check_coordinated(producer_id, producer_epoch)?;
+        self.check_verified(producer_id, producer_epoch, guard)
+    }
+
     /// A transaction's first record comes only after its coordinator has said that it knows of it.
-    fn check_verified(&self, header: &BatchHeader, guard: Option<Guard>) -> Result<(), SequenceError> {
-        match self.needs_verification(header) && !self.verifications.holds(header.producer_id, guard) {
-            true => Err(SequenceError::NotVerified),
-            false => Ok(()),
+    fn check_verified(&self, producer_id: i64, epoch: i16, guard: Option<Guard>) -> Result<(), SequenceError> {
+        let has_begun = self.producers.has_open_transaction(producer_id, epoch);
+        match has_begun || self.verifications.holds(producer_id, guard) {
+            true => Ok(()),
+            false => Err(SequenceError::NotVerified),
         }
     }
 
-    /// Whether this batch would begin a transaction, which its coordinator has to know of first.
-    pub fn needs_verification(&self, header: &BatchHeader) -> bool {
-        let (id, epoch) = (header.producer_id, header.producer_epoch);
-        header.has_producer_id() && header.is_transactional() && !self.producers.has_open_transaction(id, epoch)
-    }
-
-    /// The guard to ask the transaction's coordinator under, before this batch may be appended; `None` where there is nothing
-    /// to ask. `bumps_epoch`: each transaction of the producer has an epoch of its own.
-    pub fn verify(
-        &mut self,
-        header: &BatchHeader,
-        bumps_epoch: bool,
-        now: Millis,
-    ) -> Result<Option<Guard>, SequenceError> {
-        if !header.has_producer_id() || !header.is_transactional() {
-            return Ok(None);
-        }
-        self.producers.check_coordinated(header.producer_id, header.producer_epoch)?;
-        Ok(self.needs_verification(header).then(|| self.verifications.begin(header, bumps_epoch, now)))
+    /// The guard to ask the transaction's coordinator under, before a batch of this producer may be appended in a
+    /// transaction; `None` where one has begun here, and there is nothing to ask.
+    pub fn verify(&mut self, verify: Verify, now: Millis) -> Result<Option<Guard>, SequenceError> {
+        let Verify { producer_id, producer_epoch, .. } = verify;
+        self.producers.check_coordinated(producer_id, producer_epoch)?;
+        let has_begun = self.producers.has_open_transaction(producer_id, producer_epoch);
+        Ok((!has_begun).then(|| self.verifications.begin(verify, now)))
     }
 
     /// Judges the end of a producer's transaction.

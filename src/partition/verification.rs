@@ -12,6 +12,27 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guard(u64);
 
+/// Who wants to begin a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verify {
+    /// The producer's id.
+    pub producer_id: i64,
+    /// Its epoch.
+    pub producer_epoch: i16,
+    /// The first sequence number that it wants to write; -1 for a coordinator, which has none.
+    pub base_sequence: i32,
+    /// The producer's epoch rises with each transaction (transaction version 2).
+    pub bumps_epoch: bool,
+}
+
+impl Verify {
+    /// The producer of a batch.
+    pub fn of(header: &BatchHeader, bumps_epoch: bool) -> Self {
+        let BatchHeader { producer_id, producer_epoch, base_sequence, .. } = *header;
+        Verify { producer_id, producer_epoch, base_sequence, bumps_epoch }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
     guard: Guard,
@@ -19,7 +40,6 @@ struct Entry {
     /// then be out of order for ever.
     lowest_sequence: i32,
     epoch: i16,
-    /// The producer's epoch rises with each transaction (transaction version 2).
     bumps_epoch: bool,
     since: Millis,
 }
@@ -32,15 +52,15 @@ pub struct Verifications {
 }
 
 impl Verifications {
-    /// Begins one for the producer of this batch, or goes on with the one there is.
-    pub fn begin(&mut self, header: &BatchHeader, bumps_epoch: bool, now: Millis) -> Guard {
-        let (sequence, epoch) = (header.base_sequence, header.producer_epoch);
-        let entry = self.by_producer.entry(header.producer_id).or_insert_with(|| {
+    /// Begins one for a producer, or goes on with the one there is.
+    pub fn begin(&mut self, verify: Verify, now: Millis) -> Guard {
+        let Verify { producer_id, producer_epoch: epoch, base_sequence: lowest_sequence, bumps_epoch } = verify;
+        let entry = self.by_producer.entry(producer_id).or_insert_with(|| {
             self.last += 1;
-            Entry { guard: Guard(self.last), lowest_sequence: sequence, epoch, bumps_epoch, since: now }
+            Entry { guard: Guard(self.last), lowest_sequence, epoch, bumps_epoch, since: now }
         });
-        if epoch > entry.epoch || (epoch == entry.epoch && sequence < entry.lowest_sequence) {
-            (entry.epoch, entry.lowest_sequence) = (epoch, sequence);
+        if epoch > entry.epoch || (epoch == entry.epoch && lowest_sequence < entry.lowest_sequence) {
+            (entry.epoch, entry.lowest_sequence) = (epoch, lowest_sequence);
         }
         entry.guard
     }

@@ -13,7 +13,9 @@ use crate::wire::errors::ErrorCode;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
-use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, GroupId, JoinGroupRequest, SyncGroupRequest};
+use kafka_protocol::messages::{
+    ConsumerGroupHeartbeatRequest, GroupId, HeartbeatRequest, JoinGroupRequest, SyncGroupRequest,
+};
 use kafka_protocol::protocol::StrBytes;
 use std::time::Duration;
 
@@ -112,6 +114,42 @@ async fn nothing_is_told_before_it_is_durable_not_even_to_readers() {
     assert!(accepted(soon(writing).await));
     assert!(soon(reading).await.is_ok());
     assert_eq!(committed(&broker, "g").await, [("t".to_owned(), 2)]);
+    broker.stop().unwrap();
+}
+
+/// Whoever writes much waits for better times; a heartbeat that was turned away would cost a member its session.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_commits_are_turned_away_while_the_log_does_not_keep_up() {
+    let files = Stalling::new();
+    let broker = open_with(files.clone(), &[("offset.metadata.max.bytes", "30000")]);
+    let (generation_id, member_id) = joined(&broker, "g").await;
+    files.stall(true);
+    let mut waiting = Vec::new();
+    let much = || {
+        let Request::CommitOffsets(mut commit) = commit("c", "t", 1) else { unreachable!() };
+        commit.partitions[0].metadata = Some("m".repeat(30_000));
+        commit.partitions = vec![commit.partitions.remove(0); 30];
+        Request::CommitOffsets(commit)
+    };
+    let refused = loop {
+        let mut committing = Box::pin(broker.groups().ask("c", much()));
+        match (&mut committing).now_or_never() {
+            None => waiting.push(committing),
+            Some(answer) => break answer,
+        }
+    };
+    assert_eq!(refused, Err(Unavailable::Congested));
+    let heartbeat = HeartbeatRequest::default()
+        .with_group_id(GroupId(StrBytes::from_static_str("g")))
+        .with_generation_id(generation_id)
+        .with_member_id(member_id);
+    let mut beating = Box::pin(broker.groups().ask("g", Request::Heartbeat(heartbeat)));
+    assert_eq!((&mut beating).now_or_never(), None, "taken, and answered when what came before is durable");
+    files.stall(false);
+    assert_eq!(soon(beating).await, Ok(Reply::Heartbeat(ErrorCode::None)));
+    for committing in waiting {
+        assert!(soon(committing).await.is_ok());
+    }
     broker.stop().unwrap();
 }
 

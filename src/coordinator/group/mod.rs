@@ -256,6 +256,11 @@ impl Shard for GroupShard {
         }
     }
 
+    /// A heartbeat or a join that is turned away for a while costs a member its session.
+    fn writes_much(request: &Request) -> bool {
+        matches!(request, Request::CommitOffsets(_))
+    }
+
     fn loaded(&mut self, now: Now, out: &mut Out) {
         let groups: Vec<Arc<str>> = self.groups.keys().cloned().collect();
         for group_id in groups {

@@ -14,7 +14,7 @@ fn transactional(producer_id: i64, epoch: i16, sequence: i32) -> (BatchHeader, B
 /// Appends it, verified where that is needed.
 fn write(partition: &Partition, producer_id: i64, epoch: i16, sequence: i32) -> Result<Offset, SequenceError> {
     let (header, records) = transactional(producer_id, epoch, sequence);
-    let guard = partition.verify(&header, true, NOW)?;
+    let guard = partition.verify(Verify::of(&header, true), NOW)?;
     let appending = partition.append_from(Origin::Client(guard), header, records, Acks::All, NOW);
     appending.outcome.map(|appended| appended.base_offset)
 }
@@ -44,13 +44,13 @@ fn a_transaction_needs_to_be_verified_once() {
     let (header, records) = transactional(7, 0, 0);
     let unverified = partition.append(header, records.clone(), Acks::All, NOW);
     assert_eq!(unverified.outcome, Err(SequenceError::NotVerified));
-    let guard = partition.verify(&header, true, NOW).unwrap();
+    let guard = partition.verify(Verify::of(&header, true), NOW).unwrap();
     assert!(guard.is_some());
-    assert_eq!(partition.verify(&header, true, NOW), Ok(guard), "the same, until something is written");
+    assert_eq!(partition.verify(Verify::of(&header, true), NOW), Ok(guard), "the same, until something is written");
     let first = partition.append_from(Origin::Client(guard), header, records.clone(), Acks::All, NOW);
     assert_eq!(first.outcome.map(|it| it.base_offset), Ok(0));
     let (second, more) = transactional(7, 0, 2);
-    assert_eq!(partition.verify(&second, true, NOW), Ok(None));
+    assert_eq!(partition.verify(Verify::of(&second, true), NOW), Ok(None));
     assert_eq!(partition.append(second, more, Acks::All, NOW).outcome.map(|it| it.base_offset), Ok(2));
     let again = partition.append(header, records, Acks::All, NOW);
     assert_eq!(again.outcome.map(|it| it.duplicate), Ok(true));
@@ -63,13 +63,13 @@ fn a_transaction_needs_to_be_verified_once() {
 fn a_verification_does_not_outlive_the_end_of_its_transaction() {
     let (_log, partition) = fast();
     let (header, records) = transactional(7, 0, 0);
-    let guard = partition.verify(&header, false, NOW).unwrap();
+    let guard = partition.verify(Verify::of(&header, false), NOW).unwrap();
     let rule = MarkerEpoch::SameOrHigher;
     let ended = partition.end_transaction(TransactionEnd { rule, ..end_of(7, 0, false) }, NOW);
     assert!(ended.outcome.is_ok());
     let late = partition.append_from(Origin::Client(guard), header, records.clone(), Acks::All, NOW);
     assert_eq!(late.outcome, Err(SequenceError::NotVerified));
-    let fresh = partition.verify(&header, false, NOW).unwrap();
+    let fresh = partition.verify(Verify::of(&header, false), NOW).unwrap();
     assert_ne!(fresh, guard);
     assert!(partition.append_from(Origin::Client(fresh), header, records, Acks::All, NOW).outcome.is_ok());
 }
@@ -78,15 +78,15 @@ fn a_verification_does_not_outlive_the_end_of_its_transaction() {
 fn a_sequence_does_not_overtake_one_that_waits_for_its_verification() {
     let (_log, partition) = fast();
     let (first, first_records) = transactional(7, 3, 5);
-    partition.verify(&first, false, NOW).unwrap();
+    partition.verify(Verify::of(&first, false), NOW).unwrap();
     let (second, records) = transactional(7, 3, 7);
-    let guard = partition.verify(&second, false, NOW).unwrap();
+    let guard = partition.verify(Verify::of(&second, false), NOW).unwrap();
     let overtaking = partition.append_from(Origin::Client(guard), second, records, Acks::All, NOW);
     assert_eq!(overtaking.outcome, Err(SequenceError::OutOfOrder { expected: 5, got: 7 }));
     assert!(partition.append_from(Origin::Client(guard), first, first_records, Acks::All, NOW).outcome.is_ok());
     // With an epoch for each transaction the first sequence number is 0.
     let (late, records) = transactional(8, 0, 4);
-    let guard = partition.verify(&late, true, NOW).unwrap();
+    let guard = partition.verify(Verify::of(&late, true), NOW).unwrap();
     let outcome = partition.append_from(Origin::Client(guard), late, records, Acks::All, NOW).outcome;
     assert_eq!(outcome, Err(SequenceError::OutOfOrder { expected: 0, got: 4 }));
 }

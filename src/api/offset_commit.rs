@@ -80,6 +80,7 @@ async fn commit(ctx: &Ctx, image: &Image, request: &OffsetCommitRequest) -> Vec<
         group_instance_id: request.group_instance_id.as_ref().map(|id| id.to_string()),
         generation_id_or_member_epoch: request.generation_id_or_member_epoch,
         retention_time_ms: request.retention_time_ms,
+        producer_id: None,
         partitions,
     };
     match ctx.broker.groups().ask(&group_id, Request::CommitOffsets(committing)).await {

@@ -1,7 +1,7 @@
 //! OffsetFetch 1-10 (key 9): how far groups have come.
 //!
-//! What was never committed is -1 and no error, also in a group that nobody knows. There are no transactions yet, so
-//! `require_stable` has nothing to wait for.
+//! What was never committed is -1 and no error, also in a group that nobody knows. With `require_stable` an offset that an
+//! open transaction may change is UNSTABLE_OFFSET_COMMIT: the client asks again.
 //!
 //! Versions: 2 null topics are all there are, an error for the whole; 5 leader epochs; 6 flexible; 7 require stable
 //! (KIP-447); 8 several groups (KIP-709); 9 member id and epoch (KIP-848); 10 topics by id.
@@ -174,6 +174,9 @@ fn all(ctx: &Ctx, image: &Image, offsets: Vec<FetchedOffset>) -> Vec<OffsetFetch
 }
 
 fn found(offset: FetchedOffset) -> OffsetFetchResponsePartitions {
+    if offset.is_unstable {
+        return nothing(offset.partition, ErrorCode::UnstableOffsetCommit);
+    }
     OffsetFetchResponsePartitions::default()
         .with_partition_index(offset.partition)
         .with_committed_offset(offset.offset)

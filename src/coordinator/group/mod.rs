@@ -13,11 +13,14 @@ pub mod consumer;
 mod durability;
 mod membership;
 pub mod offsets;
+mod pending;
 pub mod records;
 pub mod request;
 #[cfg(test)]
 mod script;
 pub mod settings;
+#[cfg(test)]
+mod transactions;
 
 use super::{Effects, Now, Shard, Ticket, Timers, Unreadable};
 use crate::time::Millis;
@@ -26,6 +29,7 @@ use bytes::Bytes;
 use classic::{ClassicGroup, ClassicTimer};
 use consumer::{ConsumerGroup, ConsumerTimer};
 use offsets::Offsets;
+use pending::PendingOffsets;
 use records::{Decoded, Record, RecordError};
 use request::{Reply, Request};
 use settings::{GroupSettings, World};
@@ -42,6 +46,7 @@ pub struct GroupShard {
     world: Arc<dyn World>,
     groups: BTreeMap<Arc<str>, Group>,
     offsets: Offsets,
+    pending: PendingOffsets,
     timers: Timers<Timer>,
 }
 
@@ -115,7 +120,14 @@ impl Cx<'_> {
 impl GroupShard {
     /// A shard without groups.
     pub fn new(settings: Arc<GroupSettings>, world: Arc<dyn World>) -> Self {
-        GroupShard { settings, world, groups: BTreeMap::new(), offsets: Offsets::default(), timers: Timers::default() }
+        GroupShard {
+            settings,
+            world,
+            groups: BTreeMap::new(),
+            offsets: Offsets::default(),
+            pending: PendingOffsets::default(),
+            timers: Timers::default(),
+        }
     }
 
     /// The group of an id.
@@ -253,6 +265,19 @@ impl Shard for GroupShard {
             Record::OffsetCommit { key, value } => self.apply_offset(key, value),
             Record::GroupMetadata { group_id, value } => self.apply_classic(&group_id, value),
             consumer => self.apply_consumer(consumer),
+        }
+    }
+
+    /// Only offsets are committed in transactions.
+    fn apply_in_transaction(&mut self, producer_id: i64, record: Record) {
+        if let Record::OffsetCommit { key, value: Some(value) } = record {
+            self.apply_pending(producer_id, key, value);
+        }
+    }
+
+    fn end_transaction(&mut self, producer_id: i64, committed: bool) {
+        for (key, value) in self.pending.end(producer_id, committed) {
+            self.offsets.apply(key, Some(value));
         }
     }
 

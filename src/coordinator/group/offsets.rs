@@ -1,8 +1,8 @@
 //! Committed offsets: kept per group, apart from the group's members, for they outlive those.
 //!
 //! A commit is one record for each partition and nothing else. Offsets of topics that nobody subscribes to expire a while
-//! after their group has become empty, or after the commit where it never had members (`OffsetMetadataManager`).
-//! Left out: offsets of transactions.
+//! after their group has become empty, or after the commit where it never had members (`OffsetMetadataManager`). Those of
+//! transactions wait in [`pending`](super::pending) until they come into force.
 
 use super::records::{OffsetCommitKey, OffsetCommitValue, Record};
 use super::request::{CommitOffset, CommitOffsets, FetchOffsets, FetchedOffset};
@@ -178,9 +178,9 @@ impl GroupShard {
         if bytes > self.settings.max_record_bytes {
             return Err(ErrorCode::InvalidCommitOffsetSize);
         }
-        // A sign of life; in consumer groups only heartbeats are.
+        // A sign of life, unless a producer says it; in consumer groups only heartbeats are.
         self.with_group(now, &commit.group_id, out, |group, cx| {
-            if let Group::Classic(group) = group {
+            if let (Group::Classic(group), None) = (group, commit.producer_id) {
                 group.committed(cx, &commit.member_id);
             }
         });
@@ -196,7 +196,14 @@ impl GroupShard {
                 },
                 topic_id: it.topic_id,
             };
-            self.emit_offset(key(&commit.group_id, &it.topic, it.partition), Some(value), out);
+            let key = key(&commit.group_id, &it.topic, it.partition);
+            match commit.producer_id {
+                None => self.emit_offset(key, Some(value), out),
+                Some(producer_id) => {
+                    self.apply_pending(producer_id, key.clone(), value.clone());
+                    out.records.push(Record::OffsetCommit { key, value: Some(value) });
+                }
+            }
         }
         Ok(codes)
     }
@@ -208,7 +215,7 @@ impl GroupShard {
             Some(Group::Classic(group)) => group.check_commit(commit),
             Some(Group::Consumer(group)) => group.check_commit(commit),
             None if commit.generation_id_or_member_epoch < 0 => Ok(()),
-            None if commit.version >= 9 => Err(ErrorCode::GroupIdNotFound),
+            None if commit.version >= 9 && commit.producer_id.is_none() => Err(ErrorCode::GroupIdNotFound),
             None => Err(ErrorCode::IllegalGeneration),
         }
     }
@@ -220,15 +227,33 @@ impl GroupShard {
         }
         let Some(partitions) = &fetch.partitions else {
             let all = self.offsets.groups.get(fetch.group_id.as_str()).into_iter().flat_map(|group| &group.0);
-            return Ok(all.map(|(topic, partition, it)| told(topic, *partition, Some(it))).collect());
+            let one = |(topic, partition, it): &(Arc<str>, i32, Committed)| match self
+                .is_unstable(fetch, topic, *partition)
+            {
+                true => unstable(topic, *partition, it.topic_id),
+                false => told(topic, *partition, Some(it)),
+            };
+            return Ok(all.map(one).collect());
         };
         let one = |(topic, topic_id, partition): &(Arc<str>, Uuid, i32)| {
+            if self.is_unstable(fetch, topic, *partition) {
+                return unstable(topic, *partition, *topic_id);
+            }
             let committed = self.offsets.get(&fetch.group_id, topic, *partition);
             // Committed for a topic of this name that was deleted since.
             let same = |it: &&Committed| it.topic_id.is_nil() || topic_id.is_nil() || it.topic_id == *topic_id;
             told(topic, *partition, committed.filter(same))
         };
         Ok(partitions.iter().map(one).collect())
+    }
+
+    /// Whether a transaction is open that may change the offset, and the client wants to wait for that (KIP-447).
+    fn is_unstable(&self, fetch: &FetchOffsets, topic: &str, partition: i32) -> bool {
+        fetch.require_stable && self.is_pending(&fetch.group_id, topic, partition)
+    }
+
+    fn is_pending(&self, group_id: &str, topic: &str, partition: i32) -> bool {
+        !self.pending.is_empty() && self.pending.has(&key(group_id, topic, partition))
     }
 
     pub(super) fn delete_offsets(
@@ -246,7 +271,9 @@ impl GroupShard {
         };
         let codes: Vec<ErrorCode> = partitions.iter().map(code).collect();
         for ((topic, partition), code) in partitions.iter().zip(&codes) {
-            if code.is_none() && self.offsets.get(group_id, topic, *partition).is_some() {
+            let is_there =
+                self.offsets.get(group_id, topic, *partition).is_some() || self.is_pending(group_id, topic, *partition);
+            if code.is_none() && is_there {
                 self.emit_offset(key(group_id, topic, *partition), None, out);
             }
         }
@@ -260,6 +287,8 @@ impl GroupShard {
         let groups = self.offsets.groups.keys();
         let keys: Vec<OffsetCommitKey> = groups.flat_map(|group_id| self.offsets.select(group_id, gone)).collect();
         keys.into_iter().for_each(|key| self.emit_offset(key, None, out));
+        // What is left of them only waits for its transaction.
+        self.pending.select(is_gone).into_iter().for_each(|key| self.emit_offset(key, None, out));
     }
 
     /// As [`GroupShard::delete_offsets_where`], for whatever was deleted while this shard was not loaded.
@@ -272,6 +301,8 @@ impl GroupShard {
     pub(super) fn delete_all_offsets(&mut self, group_id: &str, out: &mut Out) {
         let keys = self.offsets.select(group_id, |_, _| true);
         keys.into_iter().for_each(|key| self.emit_offset(key, None, out));
+        let pending: Vec<OffsetCommitKey> = self.pending.of_group(group_id).cloned().collect();
+        pending.into_iter().for_each(|key| self.emit_offset(key, None, out));
     }
 
     /// Removes offsets that have expired, and groups that have neither members nor offsets any more.
@@ -286,10 +317,12 @@ impl GroupShard {
             let expired = |topic: &str, committed: &Committed| {
                 !group.is_subscribed_to(topic) && committed.has_expired(expiry, now.wall, retention_ms)
             };
-            let keys = self.offsets.select(&group_id, expired);
+            let mut keys = self.offsets.select(&group_id, expired);
+            keys.retain(|key| !self.pending.has(key));
             keys.into_iter().for_each(|key| self.emit_offset(key, None, out));
             let is_empty = self.groups.get(&group_id).is_some_and(|group| group.check_delete().is_ok());
-            if is_empty && self.offsets.count(&group_id) == 0 {
+            let has_pending = self.pending.of_group(&group_id).next().is_some();
+            if is_empty && self.offsets.count(&group_id) == 0 && !has_pending {
                 self.remove_group(now, &group_id, out);
             }
         }
@@ -302,10 +335,26 @@ impl GroupShard {
 
     /// A group comes to be with its first offset, if it was not there.
     pub(super) fn apply_offset(&mut self, key: OffsetCommitKey, value: Option<OffsetCommitValue>) {
-        if value.is_some() && !self.groups.contains_key(key.group.as_str()) {
-            self.groups.insert(key.group.as_str().into(), Group::Classic(ClassicGroup::simple()));
+        match value {
+            Some(_) => {
+                self.ensure_group(&key.group);
+                self.pending.supersede(&key);
+            }
+            None => self.pending.remove(&key),
         }
         self.offsets.apply(key, value);
+    }
+
+    /// Also with one that waits for its transaction.
+    pub(super) fn apply_pending(&mut self, producer_id: i64, key: OffsetCommitKey, value: OffsetCommitValue) {
+        self.ensure_group(&key.group);
+        self.pending.add(producer_id, key, value);
+    }
+
+    fn ensure_group(&mut self, group_id: &str) {
+        if !self.groups.contains_key(group_id) {
+            self.groups.insert(group_id.into(), Group::Classic(ClassicGroup::simple()));
+        }
     }
 }
 
@@ -317,5 +366,10 @@ fn told(topic: &Arc<str>, partition: i32, committed: Option<&Committed>) -> Fetc
         leader_epoch: committed.map_or(-1, |it| it.leader_epoch),
         metadata: committed.map_or_else(String::new, |it| it.metadata.to_string()),
         topic_id: committed.map_or(Uuid::nil(), |it| it.topic_id),
+        is_unstable: false,
     }
+}
+
+fn unstable(topic: &Arc<str>, partition: i32, topic_id: Uuid) -> FetchedOffset {
+    FetchedOffset { topic_id, is_unstable: true, ..told(topic, partition, None) }
 }

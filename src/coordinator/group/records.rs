@@ -90,7 +90,7 @@ pub enum Record {
 }
 
 /// The key of a committed offset.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OffsetCommitKey {
     /// The group's id.
     pub group: String,

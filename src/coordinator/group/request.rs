@@ -140,6 +140,8 @@ pub struct CommitOffsets {
     pub generation_id_or_member_epoch: i32,
     /// How long to keep them, milliseconds (versions 2 to 4); -1 for as long as the broker's setting says.
     pub retention_time_ms: i64,
+    /// The producer in whose transaction they are committed (TxnOffsetCommit).
+    pub producer_id: Option<i64>,
     /// What to commit.
     pub partitions: Vec<CommitOffset>,
 }
@@ -176,7 +178,7 @@ pub struct FetchOffsets {
     pub require_stable: bool,
 }
 
-/// A committed offset, as it is told. One that is not there is -1.
+/// A committed offset, as it is told. One that is not there, or not stable, is -1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchedOffset {
     /// The topic's name.
@@ -191,6 +193,8 @@ pub struct FetchedOffset {
     pub metadata: String,
     /// The topic's id; nil where it was not committed with one.
     pub topic_id: Uuid,
+    /// UNSTABLE_OFFSET_COMMIT: a transaction that may change it is open, and the request asked for stable ones.
+    pub is_unstable: bool,
 }
 
 /// A group in a list.

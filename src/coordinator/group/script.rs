@@ -327,6 +327,7 @@ fn run_command(bench: &mut Bench, command: &Command<'_>) -> Vec<String> {
                 group_instance_id: client.instance,
                 generation_id_or_member_epoch: command.number("gen", client.generation),
                 retention_time_ms: -1,
+                producer_id: None,
                 partitions: vec![at],
             };
             print(&bench.send(name, "commit", Request::CommitOffsets(commit)))

@@ -20,12 +20,14 @@ impl ClassicGroup {
         if generation < 0 && self.state == State::Empty {
             return Ok(()); // A client that is no member; it may be named like one.
         }
+        let is_transactional = commit.producer_id.is_some();
         if generation < 0 && commit.member_id.is_empty() && commit.group_instance_id.is_none() {
-            return Err(ErrorCode::UnknownMemberId);
+            // Producers of before KIP-447 do not say for whom they commit.
+            return if is_transactional { Ok(()) } else { Err(ErrorCode::UnknownMemberId) };
         }
         self.check_member(&commit.member_id, commit.group_instance_id.as_deref())?;
         self.check_generation(generation)?;
-        if self.state == State::CompletingRebalance {
+        if self.state == State::CompletingRebalance && !is_transactional {
             return Err(ErrorCode::RebalanceInProgress);
         }
         Ok(())

@@ -11,8 +11,14 @@ impl ConsumerGroup {
     /// Whether offsets may be committed so. An epoch older than the member's is let through where all partitions have
     /// been the member's since then (KIP-1251); one that has not fails all, as with Kafka.
     pub fn check_commit(&self, commit: &CommitOffsets) -> Result<(), ErrorCode> {
-        self.check_committer(commit)?;
-        commit.partitions.iter().try_for_each(|partition| self.check_commit_partition(commit, partition))
+        let checked = self.check_committer(commit).and_then(|()| {
+            commit.partitions.iter().try_for_each(|partition| self.check_commit_partition(commit, partition))
+        });
+        // Producers know generations alone (`validateTransactionalOffsetCommit`).
+        checked.map_err(|code| match (code, commit.producer_id) {
+            (ErrorCode::StaleMemberEpoch, Some(_)) => ErrorCode::IllegalGeneration,
+            (code, _) => code,
+        })
     }
 
     /// Whether this member may commit at all.
@@ -22,11 +28,16 @@ impl ConsumerGroup {
         if epoch < 0 && self.is_empty() {
             return Ok(());
         }
+        // In a transaction who commits need not be told.
+        let is_told = epoch != -1 || !commit.member_id.is_empty() || commit.group_instance_id.is_some();
+        if commit.producer_id.is_some() && !is_told {
+            return Ok(());
+        }
         let member = self.state.members.get(commit.member_id.as_str()).ok_or(ErrorCode::UnknownMemberId)?;
         if member.is_classic() {
             return check_epoch(member, epoch);
         }
-        if commit.version < MODERN_COMMIT_VERSION {
+        if commit.version < MODERN_COMMIT_VERSION && commit.producer_id.is_none() {
             return Err(ErrorCode::UnsupportedVersion);
         }
         if epoch > member.current.epoch { Err(ErrorCode::StaleMemberEpoch) } else { Ok(()) }

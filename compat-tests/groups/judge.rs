@@ -5,9 +5,10 @@ use crate::clients::{consumer, read_from};
 use kafka_protocol::messages::ConsumerProtocolAssignment;
 use kafka_protocol::protocol::Decodable;
 use ottla::coordinator::group::records::{
-    ConsumerGroupCurrentMemberAssignmentValue, Decoded, GroupMetadataValue, MemberMetadata, OffsetCommitValue, Record,
+    ConsumerGroupCurrentMemberAssignmentValue, GroupMetadataValue, MemberMetadata, OffsetCommitValue, Record,
 };
 use ottla::coordinator::partition_for;
+use ottla::coordinator::records::Decoded;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Partitions of `__consumer_offsets`.

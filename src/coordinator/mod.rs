@@ -5,8 +5,10 @@
 //! reply back until all that was applied when it was computed is durable, and drops the shard to load it anew on any doubt.
 //! (Kafka's `CoordinatorShard` and `CoordinatorRuntime`, without their snapshots: nothing is ever rolled back.)
 
+mod breaks;
 pub mod group;
 mod placement;
+pub mod records;
 mod shell;
 mod timers;
 pub mod txn;

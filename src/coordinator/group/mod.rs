@@ -6,7 +6,6 @@
 
 mod admin;
 pub mod assign;
-mod breaks;
 pub mod classic;
 pub mod consumer;
 #[cfg(test)]
@@ -22,6 +21,7 @@ pub mod settings;
 #[cfg(test)]
 mod transactions;
 
+use super::records::Decoded;
 use super::{Effects, Now, Shard, Ticket, Timers, Unreadable};
 use crate::time::Millis;
 use crate::wire::errors::ErrorCode;
@@ -30,7 +30,7 @@ use classic::{ClassicGroup, ClassicTimer};
 use consumer::{ConsumerGroup, ConsumerTimer};
 use offsets::Offsets;
 use pending::PendingOffsets;
-use records::{Decoded, Record, RecordError};
+use records::Record;
 use request::{Reply, Request};
 use settings::{GroupSettings, World};
 use std::collections::BTreeMap;
@@ -307,12 +307,10 @@ impl Shard for GroupShard {
     }
 
     fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Record>, Unreadable> {
-        match Record::decode(key, value) {
-            Ok(Decoded::Known(record)) => Ok(Some(record)),
+        match Record::decode(key, value)? {
+            Decoded::Known(record) => Ok(Some(record)),
             // Of share and streams groups, which there are none of here.
-            Ok(Decoded::Unknown(_)) => Ok(None),
-            Err(error @ RecordError::Version { .. }) => Err(Unreadable::Newer(error.to_string())),
-            Err(error) => Err(Unreadable::Foreign(error.to_string())),
+            Decoded::Unknown(_) => Ok(None),
         }
     }
 

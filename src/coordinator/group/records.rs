@@ -7,8 +7,6 @@
 mod codec;
 mod consumer;
 
-pub use codec::{Decoded, RecordError};
-
 use bytes::Bytes;
 use uuid::Uuid;
 

@@ -23,10 +23,10 @@ mod tests;
 pub(super) use describe::subscribed_topics;
 pub use members::{Member, Parked};
 
-use super::breaks::{Break, broken};
 use super::records::GroupMetadataValue;
 use super::{Cx, GroupTimer};
 use crate::coordinator::Now;
+use crate::coordinator::breaks::{Break, broken};
 use crate::wire::errors::ErrorCode;
 use members::Members;
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 //! How a classic group rebalances: it waits for its members to join, decides the next generation, and waits for their syncs.
 
 use super::{ClassicGroup, ClassicTimer, InitialRebalance, State};
-use crate::coordinator::group::breaks::{Break, broken};
+use crate::coordinator::breaks::{Break, broken};
 use crate::coordinator::group::{Cx, GroupTimer};
 use crate::wire::errors::ErrorCode;
 use std::sync::Arc;

@@ -2,8 +2,8 @@
 
 use super::members::Member;
 use super::{ClassicGroup, State};
+use crate::coordinator::breaks::{Break, broken};
 use crate::coordinator::group::Cx;
-use crate::coordinator::group::breaks::{Break, broken};
 use crate::coordinator::group::records::{ClassicProtocol, GroupMetadataValue, MemberMetadata, Record};
 use bytes::Bytes;
 use std::sync::Arc;

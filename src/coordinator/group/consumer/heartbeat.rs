@@ -14,7 +14,7 @@ use super::members::{Current, JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH, Membe
 use super::reconcile::{Goal, Owned, next};
 use super::state::kept_bytes;
 use super::{ConsumerGroup, ConsumerTimer, Refused, heartbeat_interval_ms, regex, session_timeout_ms};
-use crate::coordinator::group::breaks::{Break, broken};
+use crate::coordinator::breaks::{Break, broken};
 use crate::wire::errors::ErrorCode;
 use kafka_protocol::messages::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
 use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};

@@ -4,7 +4,7 @@
 
 use super::super::assign::Assignment;
 use super::members::{Current, MemberState, Partitions};
-use crate::coordinator::group::breaks::{Break, broken};
+use crate::coordinator::breaks::{Break, broken};
 use uuid::Uuid;
 
 /// Partitions that a member says it owns.

@@ -5,7 +5,7 @@ use super::super::records::{ConsumerGroupMemberMetadataValue, ConsumerGroupMetad
 use super::super::settings::{TopicInfo, Topics};
 use super::members::regex_of;
 use super::{ConsumerGroup, State};
-use crate::coordinator::group::breaks::{Break, broken};
+use crate::coordinator::breaks::{Break, broken};
 use twox_hash::XxHash3_64;
 
 /// The version of [`hash_of_topic`].

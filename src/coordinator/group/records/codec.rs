@@ -7,6 +7,7 @@
 //! newer Kafka adds in tagged fields is dropped.
 
 use super::*;
+use crate::coordinator::records::{self, Decoded, Decoding, RecordError};
 use crate::wire::fields::{FieldError, FieldReader, FieldWriter};
 
 const LEGACY_OFFSET_COMMIT: i16 = 0;
@@ -29,68 +30,18 @@ const OFFSET_COMMIT_VALUE: i16 = 4;
 /// The version of a classic group.
 const GROUP_METADATA_VALUE: i16 = 3;
 
-/// What a record's bytes are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "nearly every record is known, and is taken apart at once")]
-pub enum Decoded {
-    /// A record.
-    Known(Record),
-    /// A record of this type, which is a share or streams group's, or a newer Kafka's.
-    Unknown(i16),
-}
-
-/// Why a record has no bytes, or bytes are not a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RecordError {
-    /// The key has less than two bytes.
-    #[error("the key is too short for a record's type")]
-    NoType,
-    /// A newer Kafka wrote the value, or nobody did.
-    #[error("record of type {record_type}: version {version} of the value is unknown")]
-    Version {
-        /// From the key.
-        record_type: i16,
-        /// From the value.
-        version: i16,
-    },
-    /// The key is malformed, or a field of it is too long to be written.
-    #[error("record of type {record_type}, key: {error}")]
-    Key {
-        /// From the key.
-        record_type: i16,
-        /// Which field.
-        error: FieldError,
-    },
-    /// The value is malformed, or a field of it is too long to be written.
-    #[error("record of type {record_type}, value: {error}")]
-    Value {
-        /// From the key.
-        record_type: i16,
-        /// Which field.
-        error: FieldError,
-    },
-}
-
 type Read<T> = Result<T, FieldError>;
 
 impl Record {
     /// Key and value as Kafka 4.3 writes them; a tombstone has no value. An error means that a field does not fit its
     /// length: text of more than 32767 bytes, most likely.
     pub fn encode(&self) -> Result<(Bytes, Option<Bytes>), RecordError> {
-        let record_type = self.record_type();
-        let mut key = FieldWriter::new(false);
-        key.int16(record_type);
-        self.write_key(&mut key);
-        let key = key.finish().map_err(|error| RecordError::Key { record_type, error })?;
-        let value = self.value().map(FieldWriter::finish).transpose();
-        Ok((key, value.map_err(|error| RecordError::Value { record_type, error })?))
+        records::encoded(self.record_type(), |out| self.write_key(out), self.value())
     }
 
-    /// What `key` and `value` say.
-    pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Decoded, RecordError> {
-        let mut key = FieldReader::new(key, false);
-        let record_type = key.int16("type").map_err(|_| RecordError::NoType)?;
-        Decoding { record_type, key, value }.record()
+    /// What `key` and `value` say. Of a type that is not known are share and streams groups.
+    pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Decoded<Record>, RecordError> {
+        decode(Decoding::new(key, value)?)
     }
 
     /// The number that stands for the kind of record.
@@ -147,102 +98,66 @@ impl Record {
     }
 }
 
-/// A record whose type has been read.
-struct Decoding<'a> {
-    record_type: i16,
-    key: FieldReader<'a>,
-    value: Option<&'a [u8]>,
+fn decode(mut from: Decoding<'_>) -> Result<Decoded<Record>, RecordError> {
+    Ok(Decoded::Known(match from.record_type {
+        LEGACY_OFFSET_COMMIT => Record::OffsetCommit {
+            key: OffsetCommitKey {
+                group: from.text("group")?,
+                topic: from.text("topic")?,
+                partition: from.int32("partition")?,
+            },
+            value: from.versioned(0, OffsetCommitValue::read_legacy)?,
+        },
+        OFFSET_COMMIT => Record::OffsetCommit {
+            key: OffsetCommitKey {
+                group: from.text("group")?,
+                topic: from.text("topic")?,
+                partition: from.int32("partition")?,
+            },
+            value: from.versioned(4, OffsetCommitValue::read)?,
+        },
+        GROUP_METADATA => {
+            Record::GroupMetadata { group_id: from.text("group")?, value: from.versioned(4, GroupMetadataValue::read)? }
+        }
+        CONSUMER_GROUP_METADATA => {
+            Record::ConsumerGroupMetadata { group_id: from.text("groupId")?, value: flexible(&from)? }
+        }
+        CONSUMER_GROUP_PARTITION_METADATA => {
+            Record::ConsumerGroupPartitionMetadata { group_id: from.text("groupId")?, value: flexible(&from)? }
+        }
+        CONSUMER_GROUP_MEMBER_METADATA => Record::ConsumerGroupMemberMetadata {
+            group_id: from.text("groupId")?,
+            member_id: from.text("memberId")?,
+            value: flexible(&from)?,
+        },
+        CONSUMER_GROUP_TARGET_ASSIGNMENT_METADATA => {
+            Record::ConsumerGroupTargetAssignmentMetadata { group_id: from.text("groupId")?, value: flexible(&from)? }
+        }
+        CONSUMER_GROUP_TARGET_ASSIGNMENT_MEMBER => Record::ConsumerGroupTargetAssignmentMember {
+            group_id: from.text("groupId")?,
+            member_id: from.text("memberId")?,
+            value: flexible(&from)?,
+        },
+        CONSUMER_GROUP_CURRENT_MEMBER_ASSIGNMENT => Record::ConsumerGroupCurrentMemberAssignment {
+            group_id: from.text("groupId")?,
+            member_id: from.text("memberId")?,
+            value: flexible(&from)?,
+        },
+        CONSUMER_GROUP_REGULAR_EXPRESSION => Record::ConsumerGroupRegularExpression {
+            group_id: from.text("groupId")?,
+            regular_expression: from.text("regularExpression")?,
+            value: flexible(&from)?,
+        },
+        unknown => return Ok(Decoded::Unknown(unknown)),
+    }))
 }
 
-impl Decoding<'_> {
-    fn record(mut self) -> Result<Decoded, RecordError> {
-        Ok(Decoded::Known(match self.record_type {
-            LEGACY_OFFSET_COMMIT => Record::OffsetCommit {
-                key: OffsetCommitKey {
-                    group: self.text("group")?,
-                    topic: self.text("topic")?,
-                    partition: self.partition()?,
-                },
-                value: self.versioned(0, OffsetCommitValue::read_legacy)?,
-            },
-            OFFSET_COMMIT => Record::OffsetCommit {
-                key: OffsetCommitKey {
-                    group: self.text("group")?,
-                    topic: self.text("topic")?,
-                    partition: self.partition()?,
-                },
-                value: self.versioned(4, OffsetCommitValue::read)?,
-            },
-            GROUP_METADATA => Record::GroupMetadata {
-                group_id: self.text("group")?,
-                value: self.versioned(4, GroupMetadataValue::read)?,
-            },
-            CONSUMER_GROUP_METADATA => {
-                Record::ConsumerGroupMetadata { group_id: self.text("groupId")?, value: self.flexible()? }
-            }
-            CONSUMER_GROUP_PARTITION_METADATA => {
-                Record::ConsumerGroupPartitionMetadata { group_id: self.text("groupId")?, value: self.flexible()? }
-            }
-            CONSUMER_GROUP_MEMBER_METADATA => Record::ConsumerGroupMemberMetadata {
-                group_id: self.text("groupId")?,
-                member_id: self.text("memberId")?,
-                value: self.flexible()?,
-            },
-            CONSUMER_GROUP_TARGET_ASSIGNMENT_METADATA => Record::ConsumerGroupTargetAssignmentMetadata {
-                group_id: self.text("groupId")?,
-                value: self.flexible()?,
-            },
-            CONSUMER_GROUP_TARGET_ASSIGNMENT_MEMBER => Record::ConsumerGroupTargetAssignmentMember {
-                group_id: self.text("groupId")?,
-                member_id: self.text("memberId")?,
-                value: self.flexible()?,
-            },
-            CONSUMER_GROUP_CURRENT_MEMBER_ASSIGNMENT => Record::ConsumerGroupCurrentMemberAssignment {
-                group_id: self.text("groupId")?,
-                member_id: self.text("memberId")?,
-                value: self.flexible()?,
-            },
-            CONSUMER_GROUP_REGULAR_EXPRESSION => Record::ConsumerGroupRegularExpression {
-                group_id: self.text("groupId")?,
-                regular_expression: self.text("regularExpression")?,
-                value: self.flexible()?,
-            },
-            unknown => return Ok(Decoded::Unknown(unknown)),
-        }))
-    }
-
-    fn text(&mut self, field: &'static str) -> Result<String, RecordError> {
-        self.key.string(field).map_err(|error| RecordError::Key { record_type: self.record_type, error })
-    }
-
-    fn partition(&mut self) -> Result<i32, RecordError> {
-        self.key.int32("partition").map_err(|error| RecordError::Key { record_type: self.record_type, error })
-    }
-
-    /// A value whose only version is 0 and flexible.
-    fn flexible<T: Flexible>(&self) -> Result<Option<T>, RecordError> {
-        self.versioned(0, |from, _| {
-            from.set_flexible(true);
-            T::read(from)
-        })
-    }
-
-    /// A value of the versions from 0 to `highest`.
-    fn versioned<'a, T>(
-        &'a self,
-        highest: i16,
-        read: impl FnOnce(&mut FieldReader<'a>, i16) -> Read<T>,
-    ) -> Result<Option<T>, RecordError> {
-        let record_type = self.record_type;
-        let malformed = |error| RecordError::Value { record_type, error };
-        let Some(value) = self.value else { return Ok(None) };
-        let mut from = FieldReader::new(value, false);
-        let version = from.int16("version").map_err(malformed)?;
-        if !(0..=highest).contains(&version) {
-            return Err(RecordError::Version { record_type, version });
-        }
-        read(&mut from, version).map(Some).map_err(malformed)
-    }
+/// A value whose only version is 0 and flexible.
+fn flexible<T: Flexible>(from: &Decoding<'_>) -> Result<Option<T>, RecordError> {
+    from.versioned(0, |from, _| {
+        from.set_flexible(true);
+        T::read(from)
+    })
 }
 
 /// A value, or part of one, that has been flexible from its version 0, which is still the only one.

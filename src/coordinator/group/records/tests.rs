@@ -1,4 +1,5 @@
 use super::*;
+use crate::coordinator::records::{Decoded, RecordError};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;

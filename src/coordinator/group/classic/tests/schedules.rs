@@ -1,6 +1,6 @@
 //! Random schedules of a few members, some of which crash the broker, and what must hold in all of them.
 
-use crate::coordinator::group::breaks::{Break, with_broken};
+use crate::coordinator::breaks::{Break, with_broken};
 use crate::coordinator::group::classic::{ClassicGroup, State, subscription};
 use crate::coordinator::group::request::{Caller, CommitOffsets, Reply, Request};
 use crate::coordinator::group::script::{Bench, Came, text};

@@ -3,7 +3,8 @@
 use super::world::*;
 use crate::coordinator::Shard;
 use crate::coordinator::group::Group;
-use crate::coordinator::group::records::{Decoded, Record};
+use crate::coordinator::group::records::Record;
+use crate::coordinator::records::Decoded;
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digit = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex");

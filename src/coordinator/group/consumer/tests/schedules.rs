@@ -2,7 +2,7 @@
 //! coordinator, changes of topics and subscriptions.
 
 use super::world::*;
-use crate::coordinator::group::breaks::{Break, with_broken};
+use crate::coordinator::breaks::{Break, with_broken};
 use crate::coordinator::group::consumer::MemberState;
 use crate::coordinator::group::settings::Topics;
 use crate::wire::errors::ErrorCode;

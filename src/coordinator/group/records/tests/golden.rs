@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::coordinator::partition_for;
+use crate::coordinator::records::Decoded;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

@@ -5,6 +5,9 @@ use super::Unreadable;
 use crate::wire::fields::{FieldError, FieldReader, FieldWriter};
 use bytes::Bytes;
 
+/// What a batch of one record takes beside its key and value, at most: the header, and the record's own fields.
+pub const RECORD_BATCH_BYTES: usize = 61 + 5 + 1 + 10 + 5 + 5 + 5 + 1;
+
 /// What a record's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decoded<R> {
@@ -28,6 +31,16 @@ pub enum RecordError {
         /// From the value.
         version: i16,
     },
+    /// A newer Kafka wrote the value: a number of it stands for what is not known.
+    #[error("record of type {record_type}: {field} is {value}, which is unknown")]
+    Unknown {
+        /// From the key.
+        record_type: i16,
+        /// Which field.
+        field: &'static str,
+        /// From the value.
+        value: i16,
+    },
     /// The key is malformed, or a field of it is too long to be written.
     #[error("record of type {record_type}, key: {error}")]
     Key {
@@ -49,7 +62,7 @@ pub enum RecordError {
 impl From<RecordError> for Unreadable {
     fn from(error: RecordError) -> Self {
         match error {
-            RecordError::Version { .. } => Unreadable::Newer(error.to_string()),
+            RecordError::Version { .. } | RecordError::Unknown { .. } => Unreadable::Newer(error.to_string()),
             RecordError::NoType | RecordError::Key { .. } | RecordError::Value { .. } => {
                 Unreadable::Foreign(error.to_string())
             }

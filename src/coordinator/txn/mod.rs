@@ -1,3 +1,4 @@
 //! The transaction coordinator.
 
+pub mod records;
 pub mod request;

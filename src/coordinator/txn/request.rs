@@ -33,6 +33,23 @@ pub enum TransactionVersion {
     V2,
 }
 
+impl TransactionVersion {
+    /// The number in a record, which is the level of Kafka's feature.
+    pub const fn level(self) -> i16 {
+        self as i16
+    }
+
+    /// The one with this number.
+    pub fn from_level(level: i16) -> Option<Self> {
+        [Self::V0, Self::V1, Self::V2].into_iter().find(|version| version.level() == level)
+    }
+
+    /// Whether each transaction ends with a higher epoch.
+    pub const fn bumps_epochs(self) -> bool {
+        matches!(self, Self::V2)
+    }
+}
+
 /// What may be asked.
 #[derive(Clone, Debug)]
 pub enum Request {
@@ -80,12 +97,14 @@ pub enum Request {
         /// A producer id that nobody has had, if one was asked for ([`Reply::NeedsProducerId`]).
         fresh: Option<i64>,
     },
-    /// What [`WriteMarkers`] asked for is done, and durable.
+    /// What [`WriteMarkers`] asked for is done, and durable. Said once.
     MarkersWritten {
         /// The transactional id.
-        transactional_id: String,
+        transactional_id: Arc<str>,
         /// The producer that the markers bear.
         producer: ProducerIdAndEpoch,
+        /// Of the coordinator that asked: what an earlier one asked for is nothing to its successor.
+        coordinator_epoch: i32,
     },
     /// What is known of a transactional id.
     Describe {
@@ -101,11 +120,12 @@ pub enum Request {
 pub struct Filters {
     /// Producer ids.
     pub producer_ids: Vec<i64>,
-    /// States, by name; those that there are not have been taken out, and told of, by the caller.
+    /// States, by name. One that there is not fits no transaction; whoever asks is told of it by the caller.
     pub states: Vec<String>,
-    /// Only those that run for at least so long, milliseconds; -1 for all.
+    /// Only those that began longer ago, milliseconds; -1 for all. As with Kafka also those that are over, and those that
+    /// never began.
     pub duration_ms: i64,
-    /// A regular expression that the whole transactional id must match.
+    /// A regular expression, anchored at both ends by the caller: the whole transactional id must match.
     pub transactional_id_pattern: Option<regex::Regex>,
 }
 
@@ -137,7 +157,7 @@ pub struct Description {
     pub state: &'static str,
     /// Milliseconds.
     pub transaction_timeout_ms: i32,
-    /// Since when the transaction runs, wall clock; -1 where there is none.
+    /// When the transaction began, also if it is over, wall clock; -1 where there was none since InitProducerId.
     pub transaction_start_time_ms: i64,
     /// The producer.
     pub producer: ProducerIdAndEpoch,
@@ -161,7 +181,7 @@ pub struct Listed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteMarkers {
     /// The transactional id.
-    pub transactional_id: String,
+    pub transactional_id: Arc<str>,
     /// What the markers bear. With V2 the epoch is above that of the records.
     pub producer: ProducerIdAndEpoch,
     /// Committed, or aborted.
@@ -170,4 +190,7 @@ pub struct WriteMarkers {
     pub version: TransactionVersion,
     /// Where; may be empty.
     pub partitions: Vec<TopicPartition>,
+    /// Of the coordinator, higher than that of all before it. A partition that has seen a higher one must refuse the markers:
+    /// with V0 the next transaction of the producer has the same epoch, and would be ended by them.
+    pub coordinator_epoch: i32,
 }

@@ -5,11 +5,9 @@ use super::{ClassicGroup, State};
 use crate::coordinator::breaks::{Break, broken};
 use crate::coordinator::group::Cx;
 use crate::coordinator::group::records::{ClassicProtocol, GroupMetadataValue, MemberMetadata, Record};
+use crate::coordinator::records::RECORD_BATCH_BYTES;
 use bytes::Bytes;
 use std::sync::Arc;
-
-/// What a batch of one record takes besides its key and value, at most: the header, and the record's own fields.
-const BATCH_OVERHEAD: usize = 61 + 5 + 1 + 10 + 5 + 5 + 5 + 1;
 
 /// What the record of a group takes in the log, in bytes: version 3 of Kafka's `GroupMetadataValue`.
 pub fn record_bytes(group_id: &str, value: &GroupMetadataValue) -> usize {
@@ -29,7 +27,7 @@ pub fn record_bytes(group_id: &str, value: &GroupMetadataValue) -> usize {
     };
     let members: usize = value.members.iter().map(member).sum();
     let head = 2 + text(&value.protocol_type) + 4 + nullable(&value.protocol) + nullable(&value.leader) + 8 + 4;
-    BATCH_OVERHEAD + 2 + text(group_id) + head + members
+    RECORD_BATCH_BYTES + 2 + text(group_id) + head + members
 }
 
 impl ClassicGroup {

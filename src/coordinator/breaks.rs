@@ -17,6 +17,10 @@ pub enum Break {
     EpochCheck,
     /// Consumer: topics are looked at only when a subscription changes.
     Topics,
+    /// Transactions: requests of any epoch are let in.
+    ProducerEpoch,
+    /// Transactions: a coordinator takes the markers of its predecessor for its own.
+    CoordinatorEpoch,
 }
 
 /// Whether a rule is switched off.

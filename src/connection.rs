@@ -18,8 +18,8 @@ mod spares;
 pub use budget::{Budget, Reserved};
 pub use inbound::UNRESERVED;
 
-use crate::api::context::Peer;
-use crate::api::{Answer, Dispatch, Fatal, Mode, Pending};
+use crate::api::context::{Peer, Place};
+use crate::api::{Answer, Dispatch, Fatal, Mode, Pending, Started};
 use crate::time::{Millis, OncePerSecond, monotonic};
 use crate::wire::frame::{FrameError, Greeting};
 use futures_util::future::ready;
@@ -155,6 +155,8 @@ struct Connection<S> {
     unreserved_bytes: usize,
     /// One of them is serial; it is the only one.
     serial: bool,
+    /// Where the last of them does not know its place yet.
+    place: Option<Place>,
     outbound: Outbound,
     reading: bool,
     starting: bool,
@@ -205,6 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             in_flight_bytes: 0,
             unreserved_bytes: 0,
             serial: false,
+            place: None,
             outbound: Outbound::default(),
             reading: true,
             starting: true,
@@ -219,6 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Goes as far as it can; ready when there is nothing left to do.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
+            // Requests that find their place are polled by the first, and let the second go on.
             while self.collect(cx) | self.start() {}
             let wrote = self.write(cx);
             if self.is_done() {
@@ -287,7 +291,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let fits = self.in_flight.len() < self.limits.window_requests
             && self.in_flight_bytes.saturating_add(frame.bytes.len()) <= self.limits.window_bytes
             && self.outbound.len() < UNSENT;
-        if self.serial || mode == Mode::Serial || !fits {
+        let is_placed = self.place.as_ref().is_none_or(Place::is_fixed);
+        if self.serial || mode == Mode::Serial || !is_placed || !fits {
             return Err(frame);
         }
         let unreserved = self.unreserved_bytes.saturating_add(frame.bytes.len());
@@ -305,16 +310,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.unnoted = 0;
         let bytes = frame.bytes.len();
         let size = FrameSize { bytes, unreserved: if frame.reserved.is_none() { bytes } else { 0 } };
-        let pending = self.dispatch.start(&self.peer, frame.bytes).unwrap_or_else(|fatal| {
+        let started = self.dispatch.start(&self.peer, frame.bytes).unwrap_or_else(|fatal| {
             self.refuse_request(&fatal);
-            Box::pin(ready(Answer::Close))
+            Started::from(Box::pin(ready(Answer::Close)) as Pending)
         });
+        self.place = started.place;
         self.in_flight_bytes = self.in_flight_bytes.saturating_add(size.bytes);
         self.unreserved_bytes = self.unreserved_bytes.saturating_add(size.unreserved);
         self.serial = mode == Mode::Serial;
         // A serial request may wait for long, and its frame is decoded: it must not keep others from being read.
         let reserved = frame.reserved.filter(|_| mode == Mode::Pipelined);
-        self.in_flight.push_back(InFlight { pending, frame: size, _reserved: reserved });
+        self.in_flight.push_back(InFlight { pending: started.answer, frame: size, _reserved: reserved });
     }
 
     fn write(&mut self, cx: &mut Context<'_>) -> bool {

@@ -7,7 +7,8 @@ use super::fetch_session::FetchSessions;
 use crate::broker::Broker;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// A listener as requests see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,9 +74,44 @@ pub struct Ctx {
     pub client_id: Option<Arc<str>>,
     /// The connection.
     pub peer: Arc<Peer>,
+    pub(super) place: OnceLock<Place>,
+}
+
+/// The place of a pipelined request among those of its connection: none after it starts before its place is fixed.
+#[derive(Clone, Debug)]
+pub struct Place(Arc<AtomicBool>);
+
+impl Place {
+    /// A place that is not fixed, and what fixes it.
+    pub fn deferred() -> (Self, Deferred) {
+        let place = Place(Arc::default());
+        (place.clone(), Deferred(place))
+    }
+
+    /// Whether it is fixed.
+    pub fn is_fixed(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Fixes a place when it is dropped. The request's own future must do that: it is what the connection looks at next.
+#[derive(Debug)]
+pub struct Deferred(Place);
+
+impl Drop for Deferred {
+    fn drop(&mut self) {
+        self.0.0.store(true, Ordering::Release);
+    }
 }
 
 impl Ctx {
+    /// Defers the place of this request until what is returned is dropped. Once, before the handler returns its future.
+    pub fn defer_place(&self) -> Deferred {
+        let (place, deferred) = Place::deferred();
+        let _ = self.place.set(place);
+        deferred
+    }
+
     /// Where this client reaches this broker: as advertised, else the address that it connected to.
     pub fn advertised(&self) -> Endpoint {
         let local = self.peer.local;

@@ -10,7 +10,7 @@ use kafka_protocol::messages::{RequestHeader, ResponseHeader, TopicName};
 use kafka_protocol::protocol::{
     Decodable, Encodable, HeaderVersion, Request, StrBytes, encode_request_header_into_buffer,
 };
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 fn peer() -> Arc<Peer> {
     let listener = Arc::new(Listener { name: "PLAINTEXT".into(), advertised: None });
@@ -21,6 +21,7 @@ fn peer() -> Arc<Peer> {
 /// 127.0.0.1:9092.
 pub fn ctx(broker: &Arc<Broker>, version: i16) -> Arc<Ctx> {
     Arc::new(Ctx {
+        place: OnceLock::new(),
         broker: broker.clone(),
         fetch_sessions: Arc::default(),
         api_key: 0,
@@ -64,7 +65,7 @@ where
     let header = RequestHeader::default().with_request_api_key(Q::KEY).with_request_api_version(version);
     encode_request_header_into_buffer(&mut frame, &header).unwrap();
     request.encode(&mut frame, version).unwrap();
-    let Answer::Send(rope) = api.start(&peer(), frame.freeze()).unwrap().await else { panic!("no reply") };
+    let Answer::Send(rope) = api.start(&peer(), frame.freeze()).unwrap().answer.await else { panic!("no reply") };
     let mut reply = BytesMut::new();
     for segment in rope.into_segments() {
         match segment {

@@ -36,7 +36,7 @@ fn api_versions_frame(version: i16, name: &str) -> BytesMut {
 }
 
 fn answer(api: &Api, frame: BytesMut) -> Bytes {
-    let Answer::Send(rope) = api.start(&peer(), frame.freeze()).unwrap().now_or_never().unwrap() else {
+    let Answer::Send(rope) = api.start(&peer(), frame.freeze()).unwrap().answer.now_or_never().unwrap() else {
         panic!("no reply");
     };
     let mut out = BytesMut::new();

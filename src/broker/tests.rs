@@ -94,7 +94,7 @@ async fn a_stalled_disk_stalls_neither_reads_nor_other_requests() {
     let address = "127.0.0.1:1".parse().unwrap();
     let peer = Arc::new(Peer::new(Arc::new(Listener { name: "P".into(), advertised: None }), address, address));
     let api_versions = Bytes::from_static(&[0, 18, 0, 0, 0, 0, 0, 9, 255, 255]);
-    assert!(matches!(soon(api.start(&peer, api_versions).unwrap()).await, Answer::Send(_)));
+    assert!(matches!(soon(api.start(&peer, api_versions).unwrap().answer).await, Answer::Send(_)));
     files.stall(false);
     soon(stalled).await.unwrap();
     assert_eq!(read(&broker, &b), HEADER_SIZE + 100);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::api::Api;
-use crate::api::context::Listener;
+use crate::api::context::{Listener, Place};
 use crate::api::rope::{Rope, RopeBuilder};
 use crate::broker::Broker;
 use crate::log::disk::{File, Files, Open, OsFiles};
@@ -12,7 +12,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -29,9 +29,11 @@ fn peer() -> Arc<Peer> {
     Arc::new(Peer::new(Arc::new(listener), address, address))
 }
 
-/// A dispatcher whose requests are `[P or S, number]` and anything after; what a request answers is a function's choice.
+/// A dispatcher whose requests are `[P, S or D, number]` and anything after; what a request answers is a function's choice. D
+/// is pipelined, and its place deferred until there is a permit.
 struct Script<F> {
     handler: F,
+    places: Arc<Semaphore>,
     started: Mutex<Vec<u8>>,
 }
 
@@ -39,7 +41,7 @@ fn script<F>(handler: F) -> Arc<Script<F>>
 where
     F: Fn(u8, &[u8]) -> Pending + Send + Sync + 'static,
 {
-    Arc::new(Script { handler, started: Mutex::default() })
+    Arc::new(Script { handler, places: Arc::new(Semaphore::new(0)), started: Mutex::default() })
 }
 
 impl<F: Fn(u8, &[u8]) -> Pending + Send + Sync> Dispatch for Script<F> {
@@ -47,13 +49,24 @@ impl<F: Fn(u8, &[u8]) -> Pending + Send + Sync> Dispatch for Script<F> {
         if frame.first() == Some(&b'S') { Mode::Serial } else { Mode::Pipelined }
     }
 
-    fn start(&self, _peer: &Arc<Peer>, frame: Bytes) -> Result<Pending, Fatal> {
+    fn start(&self, _peer: &Arc<Peer>, frame: Bytes) -> Result<Started, Fatal> {
         let number = frame.get(1).copied().unwrap_or_default();
         if frame.first() == Some(&b'X') {
             return Err(Fatal::UnknownApi(i16::from(number)));
         }
         self.started.lock().push(number);
-        Ok((self.handler)(number, &frame))
+        let answer = (self.handler)(number, &frame);
+        if frame.first() != Some(&b'D') {
+            return Ok(answer.into());
+        }
+        let (place, deferred) = Place::deferred();
+        let places = self.places.clone();
+        let answer = Box::pin(async move {
+            let _ = places.acquire().await;
+            drop(deferred);
+            answer.await
+        });
+        Ok(Started { answer, place: Some(place) })
     }
 }
 
@@ -209,6 +222,30 @@ async fn a_serial_request_is_alone() {
         for &number in alone {
             assert_eq!(read_reply(&mut served.client).await.get_i32(), i32::from(number));
         }
+    }
+}
+
+/// The second request is not started before the first knows its place, and not later either: neither has its answer.
+#[tokio::test]
+async fn nothing_overtakes_a_request_whose_place_is_deferred() {
+    let gates = Arc::new(Gates::default());
+    let waiting = gates.clone();
+    let dispatch = script(move |number, _: &[u8]| waiting.wait(number));
+    let mut served = plainly(dispatch.clone()).await;
+    served.client.write_all(&all([frame(b'D', 1, 10), frame(b'P', 2, 10), frame(b'D', 3, 10)])).await.unwrap();
+    until(|| gates.waiting() == [1]).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*dispatch.started.lock(), [1]);
+    dispatch.places.add_permits(1);
+    until(|| gates.waiting() == [1, 2, 3]).await;
+    dispatch.places.add_permits(1);
+    for number in [3, 2, 1] {
+        gates.open(number);
+    }
+    for number in 1..=3 {
+        assert_eq!(read_reply(&mut served.client).await.get_i32(), number);
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::api::{Answer, Api, Fatal, Mode, Pending};
+use crate::api::{Answer, Api, Fatal, Mode, Pending, Started};
 use crate::broker::Broker;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::future::Future;
@@ -53,15 +53,16 @@ impl Dispatch for Bytewise {
         Mode::Serial
     }
 
-    fn start(&self, _peer: &Arc<Peer>, frame: Bytes) -> Result<Pending, Fatal> {
-        match frame[0] {
+    fn start(&self, _peer: &Arc<Peer>, frame: Bytes) -> Result<Started, Fatal> {
+        let pending: Pending = match frame[0] {
             b'p' => panic!("as asked"),
             b'h' => {
                 self.hanging.fetch_add(1, Ordering::SeqCst);
-                Ok(Box::pin(std::future::pending()))
+                Box::pin(std::future::pending())
             }
-            _ => Ok(Box::pin(std::future::ready(Answer::Send(Bytes::from_static(b"!").into())))),
-        }
+            _ => Box::pin(std::future::ready(Answer::Send(Bytes::from_static(b"!").into()))),
+        };
+        Ok(pending.into())
     }
 }
 

@@ -144,6 +144,7 @@ async fn run(config: BrokerConfig, server: Server, open_files: usize) -> anyhow:
     let mut serving = tokio::spawn(server.run(api, limits(broker.config()), stopping));
     let sweeping = tokio::spawn(sweep_producers(broker.clone()));
     let timing = tokio::spawn(run_groups(broker.clone()));
+    let completing = tokio::spawn(broker.txns().clone().run());
     let ended = tokio::select! {
         _ = terminate.recv() => { tracing::info!("stopping: SIGTERM"); None }
         _ = interrupt.recv() => { tracing::info!("stopping: interrupt"); None }
@@ -160,6 +161,9 @@ async fn run(config: BrokerConfig, server: Server, open_files: usize) -> anyhow:
         None => serving.await,
     };
     served.context("the server failed")?.context("the server failed")?;
+    // Decided transactions are completed at the next start.
+    broker.txns().stop();
+    completing.abort();
     let stopped = waiting(|| broker.stop());
     report(&broker);
     stopped.context("the stop was not clean")

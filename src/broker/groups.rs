@@ -7,8 +7,8 @@ use crate::config::group::{CONSUMER_HEARTBEAT_INTERVAL_MS, CONSUMER_SESSION_TIME
 use crate::coordinator::group::GroupShard;
 use crate::coordinator::group::request::{ListedGroup, Reply, Request};
 use crate::coordinator::group::settings::{GroupOverrides, GroupSettings, TopicInfo, Topics, World};
-use crate::coordinator::{Decided, Home, Shell, Unavailable, partition_for};
-use crate::partition::Partition;
+use crate::coordinator::{Decided, Home, InTransaction, Shell, TransactionError, Unavailable, partition_for};
+use crate::partition::{Guard, Partition, TransactionEnd, Verify};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -40,8 +40,38 @@ impl Groups {
 
     /// Asks the coordinator of a group.
     pub async fn ask(&self, group_id: &str, request: Request) -> Result<Reply, Unavailable> {
+        self.shell.call(self.index(group_id)?, request).await
+    }
+
+    /// As [`Groups::ask`], with what is written as part of a producer's transaction.
+    pub async fn ask_in_transaction(
+        &self,
+        group_id: &str,
+        transaction: InTransaction,
+        request: Request,
+    ) -> Result<Reply, TransactionError> {
+        self.shell.call_in_transaction(self.index(group_id)?, transaction, request).await
+    }
+
+    /// The guard for [`Groups::ask_in_transaction`], to be taken before the transaction's coordinator is asked whether the
+    /// group's partition is part of it.
+    pub fn verify(&self, group_id: &str, verify: Verify) -> Result<Option<Guard>, TransactionError> {
+        self.shell.verify(self.index(group_id)?, verify)
+    }
+
+    /// Ends a producer's transaction in the groups of a partition; resolves when that is durable.
+    pub fn end_transaction(
+        &self,
+        index: i32,
+        end: TransactionEnd,
+    ) -> Result<impl Future<Output = Result<(), TransactionError>> + use<>, TransactionError> {
+        self.shell.end_transaction(index, end)
+    }
+
+    /// The partition of `__consumer_offsets` that a group lives in.
+    pub fn index(&self, group_id: &str) -> Result<i32, Unavailable> {
         let topic = self.topic().ok_or(Unavailable::Gone)?;
-        self.shell.call(partition_for(group_id, topic.partitions), request).await
+        Ok(partition_for(group_id, topic.partitions))
     }
 
     /// All groups.

@@ -1,17 +1,21 @@
 //! The handles that a request needs.
 
 mod groups;
+mod markers;
 mod partitions;
 mod producer_ids;
+mod txns;
 
 pub use crate::log::waiting;
 pub use groups::Groups;
+pub use markers::{MarkerError, Markers};
 pub use partitions::{Partitions, Served, Use};
 pub use producer_ids::{ProducerIdError, ProducerIds};
+pub use txns::Txns;
 
 use crate::catalog::{
-    CONSUMER_OFFSETS, Catalog, CatalogError, ConfigRules, Configs, FreshIds, Identity, Image, NewTopic, Topic,
-    TopicError,
+    CONSUMER_OFFSETS, Catalog, CatalogError, ConfigRules, Configs, FreshIds, Identity, Image, NewTopic,
+    TRANSACTION_STATE, Topic, TopicError,
 };
 use crate::config::describe::describe_topic;
 use crate::config::registry::Kind;
@@ -22,7 +26,6 @@ use crate::partition::OpenError;
 use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
 #[cfg(test)]
@@ -35,24 +38,13 @@ pub struct Broker {
     config: Arc<BrokerConfig>,
     catalog: Arc<Catalog>,
     partitions: Arc<Partitions>,
-    producer_ids: ProducerIds,
-    groups: Groups,
+    producer_ids: Arc<ProducerIds>,
+    groups: Arc<Groups>,
+    markers: Arc<Markers>,
+    txns: Arc<Txns>,
     threads: Mutex<Option<DiskThreads>>,
-    warned: Warned,
     /// Held while settings are read and brought to open partitions, which may wait for the disk.
     reconfiguring: Mutex<()>,
-}
-
-/// What is warned about once, however often clients give cause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Warning {
-    /// There are no transactions yet.
-    Transactions,
-}
-
-#[derive(Debug, Default)]
-struct Warned {
-    transactions: AtomicBool,
 }
 
 /// Why a broker does not start.
@@ -110,15 +102,20 @@ impl Broker {
         let partitions = Arc::new(Partitions::new(disk, image.boot_epoch()));
         let threads = Mutex::new(Some(threads));
         let (config, catalog) = (Arc::new(config), Arc::new(catalog));
-        let groups = Groups::new(config.clone(), catalog.clone(), partitions.clone());
+        let groups = Arc::new(Groups::new(config.clone(), catalog.clone(), partitions.clone()));
+        let markers = Markers::new(config.clone(), catalog.clone(), partitions.clone(), groups.clone());
+        let (markers, producer_ids) = (Arc::new(markers), Arc::new(ProducerIds::default()));
+        let (ids, ends) = (producer_ids.clone(), markers.clone());
+        let txns = Arc::new(Txns::new(config.clone(), catalog.clone(), partitions.clone(), ids, ends));
         Ok(Arc::new(Self {
             config,
             catalog,
             partitions,
-            producer_ids: ProducerIds::default(),
+            producer_ids,
             groups,
+            markers,
+            txns,
             threads,
-            warned: Warned::default(),
             reconfiguring: Mutex::new(()),
         }))
     }
@@ -148,6 +145,16 @@ impl Broker {
         &self.groups
     }
 
+    /// The ends of transactions.
+    pub fn markers(&self) -> &Markers {
+        &self.markers
+    }
+
+    /// Transactional ids.
+    pub fn txns(&self) -> &Arc<Txns> {
+        &self.txns
+    }
+
     /// This broker's id.
     pub fn node_id(&self) -> i32 {
         self.config.node_id
@@ -155,7 +162,7 @@ impl Broker {
 
     /// The features that clients may rely on. They are the same for as long as the broker runs.
     pub fn finalized_features(&self) -> FinalizedFeatures {
-        FinalizedFeatures { epoch: 0, levels: vec![("group.version", 1)] }
+        FinalizedFeatures { epoch: 0, levels: vec![("group.version", 1), ("transaction.version", 2)] }
     }
 
     /// A partition of a topic, to read from.
@@ -225,14 +232,6 @@ impl Broker {
         Ok(created.into_iter().map(there).collect())
     }
 
-    /// Whether this is the first time that there is cause for this warning.
-    pub fn is_first(&self, warning: Warning) -> bool {
-        let warned = match warning {
-            Warning::Transactions => &self.warned.transactions,
-        };
-        !warned.swap(true, Ordering::Relaxed)
-    }
-
     /// Removes what is left of a topic that the catalog has deleted. Waits for the disk.
     pub fn remove_topic(&self, topic: &Topic) -> Result<(), RemoveError> {
         self.partitions.delete(topic)?;
@@ -268,16 +267,21 @@ impl Broker {
 /// `AutoTopicCreationManager` gives them.
 fn new_topic(config: &BrokerConfig, name: &str) -> NewTopic {
     let new = NewTopic::with_defaults(name);
-    if name != CONSUMER_OFFSETS {
-        return new;
-    }
-    let segment_bytes = config.offsets_topic_segment_bytes.to_string();
-    let configs = [("cleanup.policy", "compact"), ("compression.type", "producer"), ("segment.bytes", &segment_bytes)];
-    NewTopic {
-        partitions: config.offsets_topic_num_partitions,
-        configs: configs.map(|(name, value)| (name.to_owned(), Some(value.to_owned()))).to_vec(),
-        ..new
-    }
+    let (partitions, segment_bytes, own) = match name {
+        CONSUMER_OFFSETS => {
+            let own = [("compression.type", "producer")].as_slice();
+            (config.offsets_topic_num_partitions, config.offsets_topic_segment_bytes, own)
+        }
+        TRANSACTION_STATE => {
+            let own = [("compression.type", "uncompressed"), ("unclean.leader.election.enable", "false")].as_slice();
+            (config.transaction_state_log_num_partitions, config.transaction_state_log_segment_bytes, own)
+        }
+        _ => return new,
+    };
+    let segment_bytes = segment_bytes.to_string();
+    let all = [("cleanup.policy", "compact"), ("segment.bytes", &segment_bytes)];
+    let configs = all.iter().chain(own).map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned())));
+    NewTopic { partitions, configs: configs.collect(), ..new }
 }
 
 /// Why a deleted topic's folders are still there.

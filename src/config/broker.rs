@@ -127,6 +127,21 @@ settings! {
         /// Time between two assignments of a consumer group.
         group_consumer_assignment_interval_ms: i32 = "group.consumer.assignment.interval.ms", "1000" [at_least(0), dynamic];
 
+        /// Partitions of the transaction topic.
+        transaction_state_log_num_partitions: i32 = "transaction.state.log.num.partitions", "50" [at_least(1)];
+        /// Segment size of the transaction topic.
+        transaction_state_log_segment_bytes: i32 = "transaction.state.log.segment.bytes", "104857600" [at_least(1)];
+        /// Longest transaction timeout a producer may ask for.
+        transaction_max_timeout_ms: i32 = "transaction.max.timeout.ms", "900000" [at_least(1)];
+        /// How long an unused transactional id is remembered.
+        transactional_id_expiration_ms: i32 = "transactional.id.expiration.ms", "604800000" [at_least(1)];
+        /// How often expired transactional ids are looked for.
+        transaction_remove_expired_transaction_cleanup_interval_ms: i32 =
+            "transaction.remove.expired.transaction.cleanup.interval.ms", "3600000" [at_least(1)];
+        /// How long the first write of a transaction waits for the end of the one before.
+        add_partitions_to_txn_retry_backoff_max_ms: i32 =
+            "add.partitions.to.txn.retry.backoff.max.ms", "100" [at_least(0)];
+
         /// Size at which a segment is closed and a new one started.
         log_segment_bytes: i32 = "log.segment.bytes", "1073741824" [at_least(1048576), dynamic];
         /// Age at which a segment is closed. Before log.roll.hours.

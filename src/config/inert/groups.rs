@@ -128,32 +128,20 @@ rows! { GROUPS
         "Shortest time between two assignments of a streams group.";
     "group.streams.max.assignment.interval.ms": Int = "15000" [at_least(0), later],
         "Longest time between two assignments of a streams group.";
-    "transactional.id.expiration.ms": Int = "604800000" [at_least(1), later],
-        "How long an unused transactional id is remembered.";
-    "transaction.max.timeout.ms": Int = "900000" [at_least(1), later],
-        "Longest transaction timeout a producer may ask for.";
-    "transaction.abort.timed.out.transaction.cleanup.interval.ms": Int = "10000" [at_least(1), later],
-        "How often transactions past their timeout are looked for.";
-    "transaction.remove.expired.transaction.cleanup.interval.ms": Int = "3600000" [at_least(1), later],
-        "How often expired transactional ids are looked for.";
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": Int = "10000" [at_least(1)],
+        "How often transactions past their timeout are looked for. Each is aborted when its own timeout is over.";
     "transaction.two.phase.commit.enable": Boolean = "false" [later],
         "Whether transactions may take part in a two-phase commit.";
     "transaction.state.log.min.isr": Int = "2" [at_least(1), later],
         "In-sync replicas required by the transaction topic.";
-    "transaction.state.log.load.buffer.size": Int = "5242880" [at_least(1), later],
+    "transaction.state.log.load.buffer.size": Int = "5242880" [at_least(1)],
         "Bytes read at once while transactions are loaded.";
     "transaction.state.log.replication.factor": Short = "3" [at_least(1), later],
         "Replicas of the transaction topic.";
-    "transaction.state.log.num.partitions": Int = "50" [at_least(1), later],
-        "Partitions of the transaction topic.";
-    "transaction.state.log.segment.bytes": Int = "104857600" [at_least(1), later],
-        "Segment size of the transaction topic.";
     "transaction.partition.verification.enable": Boolean = "true" [dynamic, later],
         "Whether a transactional append is checked against the coordinator.";
     "producer.id.expiration.check.interval.ms": Int = "600000" [at_least(1), later, internal],
         "How often expired producers are looked for.";
-    "add.partitions.to.txn.retry.backoff.max.ms": Int = "100" [at_least(0), later],
-        "Longest pause before a verification of partitions in a transaction is repeated.";
-    "add.partitions.to.txn.retry.backoff.ms": Int = "20" [at_least(1), later],
-        "Pause before a verification of partitions in a transaction is repeated.";
+    "add.partitions.to.txn.retry.backoff.ms": Int = "20" [at_least(1)],
+        "Pause before partitions are added to a transaction again. Here it is the end of the one before that is waited for.";
 }

@@ -86,6 +86,11 @@ impl TransactionState {
         Self::ALL.get(usize::try_from(id).ok()?).copied()
     }
 
+    /// The state with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|state| state.name() == name)
+    }
+
     /// The number in a record.
     pub const fn id(self) -> i8 {
         self as i8

@@ -1,5 +1,7 @@
 //! The broker's settings for transactions.
 
+use crate::config::BrokerConfig;
+
 /// The broker's settings for transactions. Times in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TxnSettings {
@@ -11,6 +13,18 @@ pub struct TxnSettings {
     pub cleanup_interval_ms: i64,
     /// The largest record that a transaction may become, bytes: what the internal topic would take (`message.max.bytes`).
     pub max_record_bytes: usize,
+}
+
+impl TxnSettings {
+    /// As the broker is configured.
+    pub fn new(config: &BrokerConfig) -> Self {
+        TxnSettings {
+            max_timeout_ms: config.transaction_max_timeout_ms,
+            id_expiration_ms: config.transactional_id_expiration_ms.into(),
+            cleanup_interval_ms: config.transaction_remove_expired_transaction_cleanup_interval_ms.into(),
+            max_record_bytes: usize::try_from(config.message_max_bytes).unwrap_or(0),
+        }
+    }
 }
 
 #[cfg(test)]

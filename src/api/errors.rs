@@ -4,12 +4,11 @@
 
 pub use crate::wire::errors::ErrorCode;
 
-use crate::broker::{PartitionError, ProducerIdError};
+use crate::broker::{MarkerError, PartitionError, ProducerIdError};
 use crate::catalog::{CatalogError, TopicError};
-use crate::coordinator::Unavailable;
+use crate::coordinator::{TransactionError, Unavailable};
 use crate::log::LogError;
-use crate::partition::producers::SequenceError;
-use crate::partition::{AppendError, FetchError, OpenError};
+use crate::partition::{AppendError, FetchError, OpenError, SequenceError};
 use crate::wire::validate::BatchError;
 
 impl From<&LogError> for ErrorCode {
@@ -46,15 +45,43 @@ impl From<&BatchError> for ErrorCode {
     }
 }
 
+impl From<&SequenceError> for ErrorCode {
+    fn from(error: &SequenceError) -> Self {
+        match error {
+            SequenceError::StaleEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+            SequenceError::OutOfOrder { .. } => ErrorCode::OutOfOrderSequenceNumber,
+            SequenceError::OutsideTransaction | SequenceError::NotVerified => ErrorCode::InvalidTxnState,
+            SequenceError::StaleCoordinator { .. } => ErrorCode::TransactionCoordinatorFenced,
+        }
+    }
+}
+
+impl From<&TransactionError> for ErrorCode {
+    fn from(error: &TransactionError) -> Self {
+        match error {
+            TransactionError::Unavailable(unavailable) => unavailable.into(),
+            TransactionError::Refused(refused) => refused.into(),
+        }
+    }
+}
+
+impl From<&MarkerError> for ErrorCode {
+    fn from(error: &MarkerError) -> Self {
+        match error {
+            MarkerError::Unknown => ErrorCode::UnknownTopicOrPartition,
+            MarkerError::Refused(refused) => refused.into(),
+            MarkerError::Append(error) => error.into(),
+            MarkerError::Partition(error) => error.into(),
+            // A coordinator of transactions does not know what groups say; this one it takes for a place that will be ready.
+            MarkerError::Groups(_) | MarkerError::Revoked => ErrorCode::NotLeaderOrFollower,
+        }
+    }
+}
+
 impl From<&AppendError> for ErrorCode {
     fn from(error: &AppendError) -> Self {
         match error {
-            AppendError::Sequence(SequenceError::StaleEpoch { .. }) => ErrorCode::InvalidProducerEpoch,
-            AppendError::Sequence(SequenceError::OutOfOrder { .. }) => ErrorCode::OutOfOrderSequenceNumber,
-            AppendError::Sequence(SequenceError::OutsideTransaction | SequenceError::NotVerified) => {
-                ErrorCode::InvalidTxnState
-            }
-            AppendError::Sequence(SequenceError::StaleCoordinator { .. }) => ErrorCode::TransactionCoordinatorFenced,
+            AppendError::Sequence(error) => error.into(),
             AppendError::Log(error) => error.into(),
         }
     }

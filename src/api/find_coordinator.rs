@@ -1,9 +1,8 @@
 //! FindCoordinator 0-6 (key 10): who looks after a group or a transactional id.
 //!
-//! Groups: this broker, under the address that the client knows it by. The topic that groups keep their state in is made
-//! by the first question, so that a broker without groups has no such topic; Kafka answers that first question with
-//! COORDINATOR_NOT_AVAILABLE, here it is answered when the topic is there. There are no transactions yet: a transactional
-//! id gets TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which no client retries, and a message. There are no share groups:
+//! Groups and transactions: this broker, under the address that the client knows it by. The topic that they keep their state
+//! in is made by the first question, so that a broker without groups has no such topic; Kafka answers that first question
+//! with COORDINATOR_NOT_AVAILABLE, here it is answered when the topic is there. There are no share groups:
 //! INVALID_REQUEST, also Kafka's answer before version 6. A key type that does not exist is INVALID_REQUEST.
 //!
 //! Versions: 1 key type, messages; 3 flexible; 4 several keys (KIP-699), each with its own answer; 5 KIP-890; 6 share
@@ -12,7 +11,7 @@
 use super::admin::{Refusal, changing};
 use super::context::{Ctx, Operation, Resource, authorize, throttle};
 use super::errors::ErrorCode;
-use crate::catalog::CONSUMER_OFFSETS;
+use crate::catalog::{CONSUMER_OFFSETS, TRANSACTION_STATE};
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 use kafka_protocol::protocol::StrBytes;
@@ -66,14 +65,11 @@ async fn check(ctx: &Arc<Ctx>, key_type: i8, key: &str) -> Result<(), Refusal> {
         GROUP if !authorize(ctx, Operation::Describe, Resource::Group(key)) => {
             Err(Refusal::code(ErrorCode::GroupAuthorizationFailed))
         }
-        GROUP => ensure_topic(ctx).await,
+        GROUP => ensure_topic(ctx, CONSUMER_OFFSETS).await,
         TRANSACTION if !authorize(ctx, Operation::Describe, Resource::TransactionalId(key)) => {
             Err(Refusal::code(ErrorCode::TransactionalIdAuthorizationFailed))
         }
-        TRANSACTION => {
-            let text = "Transactions are not supported by this broker yet.";
-            Err(Refusal::text(ErrorCode::TransactionalIdAuthorizationFailed, text))
-        }
+        TRANSACTION => ensure_topic(ctx, TRANSACTION_STATE).await,
         SHARE if !authorize(ctx, Operation::ClusterAction, Resource::Cluster) => {
             Err(Refusal::code(ErrorCode::ClusterAuthorizationFailed))
         }
@@ -83,12 +79,12 @@ async fn check(ctx: &Arc<Ctx>, key_type: i8, key: &str) -> Result<(), Refusal> {
 }
 
 /// Clients ask again where the topic cannot be made now.
-async fn ensure_topic(ctx: &Arc<Ctx>) -> Result<(), Refusal> {
-    if ctx.broker.groups().topic().is_some() {
+async fn ensure_topic(ctx: &Arc<Ctx>, topic: &'static str) -> Result<(), Refusal> {
+    if ctx.broker.catalog().image().topic(topic).is_some() {
         return Ok(());
     }
     let broker = ctx.broker.clone();
-    let made = changing(move || broker.create_on_first_use(&[CONSUMER_OFFSETS.to_owned()])).await;
+    let made = changing(move || broker.create_on_first_use(&[topic.to_owned()])).await;
     let refusal = match made.map(|mut made| made.pop()) {
         Ok(Some(Ok(_))) => return Ok(()),
         Ok(Some(Err(error))) => Refusal::from(error),
@@ -117,12 +113,9 @@ mod tests {
     #[tokio::test]
     async fn what_has_no_coordinator_has_its_code() {
         let broker = Broker::in_memory(&[]);
-        for (key_type, code) in [
-            (TRANSACTION, ErrorCode::TransactionalIdAuthorizationFailed),
-            (SHARE, ErrorCode::InvalidRequest),
-            (7, ErrorCode::InvalidRequest),
-            (-1, ErrorCode::InvalidRequest),
-        ] {
+        for (key_type, code) in
+            [(SHARE, ErrorCode::InvalidRequest), (7, ErrorCode::InvalidRequest), (-1, ErrorCode::InvalidRequest)]
+        {
             for version in 1..=3 {
                 let response = ask(&broker, version, key_type, &["key"]).await;
                 assert_eq!(response.error_code, code.code(), "version {version}, type {key_type}");

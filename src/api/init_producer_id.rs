@@ -1,29 +1,39 @@
-//! InitProducerId 0-5 (key 22): an id for an idempotent producer.
+//! InitProducerId 0-5 (key 22): a producer's id and epoch.
 //!
 //! Without a transactional id the answer is an id that nobody has had, with epoch 0, also for a producer that names the id
 //! and epoch it has (KIP-360): Kafka bumps epochs only for transactional producers. An id without an epoch, or the other
 //! way round, is INVALID_REQUEST. Ids come in blocks that are durable before the first of them is handed out.
 //!
-//! Versions: 2 flexible; 3 id and epoch of the producer (KIP-360); 4 PRODUCER_FENCED; 5 KIP-890. Version 6 is not stable
-//! in Kafka. Gap: no transactions yet. A transactional id gets TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which no client
-//! retries; the reply has no place for a text, so the log has it, once. (`KafkaApis.handleInitProducerIdRequest`,
-//! `TransactionCoordinator.handleInitProducerId`.)
+//! With one, whoever had it before is fenced: the epoch is higher than any it had, and a transaction that it left open is
+//! aborted first, for which the client is told CONCURRENT_TRANSACTIONS and asks again.
+//!
+//! Versions: 2 flexible; 3 id and epoch of the producer (KIP-360); 4 PRODUCER_FENCED; 5 KIP-890. Version 6 (two-phase commit,
+//! KIP-939) is not stable in Kafka. (`KafkaApis.handleInitProducerIdRequest`, `TransactionCoordinator.handleInitProducerId`.)
 
 use super::context::{Ctx, Operation, Resource, authorize, throttle};
 use super::errors::ErrorCode;
-use crate::broker::Warning;
+use super::transactions::{code_of, known_as_fenced};
+use crate::coordinator::txn::request::{ProducerIdAndEpoch, Reply, Request};
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 use std::sync::Arc;
 
+/// The first version whose clients know PRODUCER_FENCED.
+const KNOWS_FENCED: i16 = 4;
+
 pub(super) async fn handle(ctx: Arc<Ctx>, request: InitProducerIdRequest) -> InitProducerIdResponse {
     let response = InitProducerIdResponse::default().with_throttle_time_ms(throttle(&ctx));
-    match producer_id(&ctx, &request).await {
-        Ok(id) => response.with_producer_id(id.into()).with_producer_epoch(0),
-        Err(code) => response.with_error_code(code.code()).with_producer_id((-1).into()).with_producer_epoch(-1),
+    match producer(&ctx, &request).await {
+        Ok(ProducerIdAndEpoch { producer_id, producer_epoch }) => {
+            response.with_producer_id(producer_id.into()).with_producer_epoch(producer_epoch)
+        }
+        Err(code) => {
+            let code = known_as_fenced(code, ctx.version >= KNOWS_FENCED);
+            response.with_error_code(code.code()).with_producer_id((-1).into()).with_producer_epoch(-1)
+        }
     }
 }
 
-async fn producer_id(ctx: &Ctx, request: &InitProducerIdRequest) -> Result<i64, ErrorCode> {
+async fn producer(ctx: &Ctx, request: &InitProducerIdRequest) -> Result<ProducerIdAndEpoch, ErrorCode> {
     match &request.transactional_id {
         Some(id) if !authorize(ctx, Operation::Write, Resource::TransactionalId(id)) => {
             return Err(ErrorCode::TransactionalIdAuthorizationFailed);
@@ -33,18 +43,23 @@ async fn producer_id(ctx: &Ctx, request: &InitProducerIdRequest) -> Result<i64, 
         }
         _ => {}
     }
-    if (request.producer_id.0 == -1) != (request.producer_epoch == -1) {
-        return Err(ErrorCode::InvalidRequest);
-    }
-    match &request.transactional_id {
-        None => fresh(ctx).await,
-        Some(id) if id.is_empty() => Err(ErrorCode::InvalidRequest),
-        Some(id) => {
-            if ctx.broker.is_first(Warning::Transactions) {
-                tracing::warn!(transactional_id = %id.as_str(), "transactions are not supported yet; refused");
-            }
-            Err(ErrorCode::TransactionalIdAuthorizationFailed)
-        }
+    let expected = match (request.producer_id.0, request.producer_epoch) {
+        (-1, -1) => None,
+        (-1, _) | (_, -1) => return Err(ErrorCode::InvalidRequest),
+        (producer_id, producer_epoch) => Some(ProducerIdAndEpoch { producer_id, producer_epoch }),
+    };
+    let Some(id) = &request.transactional_id else {
+        return Ok(ProducerIdAndEpoch { producer_id: fresh(ctx).await?, producer_epoch: 0 });
+    };
+    let init = |fresh| Request::InitProducerId {
+        transactional_id: id.to_string(),
+        transaction_timeout_ms: request.transaction_timeout_ms,
+        expected,
+        fresh,
+    };
+    match ctx.broker.txns().ask_with_id(id, init).await {
+        Ok(Reply::InitProducerId(begun)) => begun,
+        other => Err(code_of(&other)),
     }
 }
 

@@ -11,14 +11,17 @@
 //! usually written `async fn`. It cannot fail: every API shapes its own errors. A `Serial` request starts when everything
 //! before it on its connection is answered, and nothing starts before its own answer. Consecutive `Pipelined` requests
 //! overlap: the part of such a handler that runs before its future is returned runs in the order of the requests, so it is
-//! a plain `fn` that fixes the order there and returns an `async move` block that only waits. A handler returns its
-//! response, or a [`Reply`] where it needs another way out.
+//! a plain `fn` that fixes the order there and returns an `async move` block that only waits. One that cannot fix it yet
+//! defers its [`Place`](context::Place): the next request starts when that is fixed. A handler returns its response, or a
+//! [`Reply`] where it needs another way out.
 
 pub mod context;
 pub mod errors;
 pub mod fetch_reply;
 pub mod rope;
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod admin;
 mod alter_configs;
 mod api_versions;
@@ -33,7 +36,10 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_producers;
 mod describe_topic_partitions;
+mod describe_transactions;
+mod end_txn;
 mod fetch;
 pub mod fetch_session;
 mod find_coordinator;
@@ -45,6 +51,7 @@ mod leave_group;
 mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod list_transactions;
 pub mod messages;
 mod metadata;
 mod offset_commit;
@@ -53,12 +60,15 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
+mod transactions;
+mod txn_offset_commit;
+mod write_txn_markers;
 
 use crate::broker::Broker;
 use crate::wire::frame::{FrameError, HeaderRest, RequestId};
 use crate::wire::shape;
 use bytes::Bytes;
-use context::{Ctx, Peer};
+use context::{Ctx, Peer, Place};
 use fetch_session::FetchSessions;
 use futures_util::future::BoxFuture;
 // The rows name the codec's requests.
@@ -66,8 +76,8 @@ use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Message, Request};
 use rope::{Rope, RopeBuilder};
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Memory that a decoded request may take: this, and so many bytes for each byte of its body. Without a bound a byte of
 /// an array's count and a few of its elements become a hundred and more.
@@ -113,8 +123,22 @@ pub enum Answer {
     Close,
 }
 
-/// A request that has started.
+/// The answer of a request that has started.
 pub type Pending = BoxFuture<'static, Answer>;
+
+/// A request that has started.
+pub struct Started {
+    /// Its answer.
+    pub answer: Pending,
+    /// Its place in the order of the requests, where that is not fixed yet.
+    pub place: Option<Place>,
+}
+
+impl From<Pending> for Started {
+    fn from(answer: Pending) -> Self {
+        Started { answer, place: None }
+    }
+}
 
 /// Why a request costs its sender the connection, as with Kafka.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -150,8 +174,8 @@ pub trait Dispatch: Send + Sync {
     /// When the request in this frame may start.
     fn mode(&self, frame: &[u8]) -> Mode;
 
-    /// Starts it. What has to happen in the order of the requests has happened when this returns.
-    fn start(&self, peer: &Arc<Peer>, frame: Bytes) -> Result<Pending, Fatal>;
+    /// Starts it. What has to happen in the order of the requests has happened when this returns, or when its place is fixed.
+    fn start(&self, peer: &Arc<Peer>, frame: Bytes) -> Result<Started, Fatal>;
 }
 
 /// One API.
@@ -235,6 +259,11 @@ api_table! {
     DeleteTopics: DeleteTopicsRequest, 1..=6, Serial => delete_topics::handle;
     InitProducerId: InitProducerIdRequest, 0..=5, Serial => init_producer_id::handle;
     OffsetForLeaderEpoch: OffsetForLeaderEpochRequest, 2..=4, Serial => offset_for_leader_epoch::handle;
+    AddPartitionsToTxn: AddPartitionsToTxnRequest, 0..=5, Serial => add_partitions_to_txn::handle;
+    AddOffsetsToTxn: AddOffsetsToTxnRequest, 0..=4, Serial => add_offsets_to_txn::handle;
+    EndTxn: EndTxnRequest, 0..=5, Serial => end_txn::handle;
+    WriteTxnMarkers: WriteTxnMarkersRequest, 1..=1, Serial => write_txn_markers::handle;
+    TxnOffsetCommit: TxnOffsetCommitRequest, 0..=5, Serial => txn_offset_commit::handle;
     DescribeConfigs: DescribeConfigsRequest, 1..=4, Serial => describe_configs::handle;
     AlterConfigs: AlterConfigsRequest, 0..=2, Serial => alter_configs::handle;
     CreatePartitions: CreatePartitionsRequest, 0..=3, Serial => create_partitions::handle;
@@ -242,6 +271,9 @@ api_table! {
     IncrementalAlterConfigs: IncrementalAlterConfigsRequest, 0..=1, Serial => incremental_alter_configs::handle;
     OffsetDelete: OffsetDeleteRequest, 0..=0, Serial => offset_delete::handle;
     DescribeCluster: DescribeClusterRequest, 0..=2, Serial => describe_cluster::handle;
+    DescribeProducers: DescribeProducersRequest, 0..=0, Serial => describe_producers::handle;
+    DescribeTransactions: DescribeTransactionsRequest, 0..=0, Serial => describe_transactions::handle;
+    ListTransactions: ListTransactionsRequest, 0..=2, Serial => list_transactions::handle;
     ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest, 0..=1, Serial => consumer_group_heartbeat::handle;
     ConsumerGroupDescribe: ConsumerGroupDescribeRequest, 0..=1, Serial => consumer_group_describe::handle;
     ListConfigResources: ListConfigResourcesRequest, 0..=1, Serial => list_config_resources::handle;
@@ -313,6 +345,7 @@ impl Api {
             correlation_id: id.correlation_id,
             client_id: client_id.map(|bytes| peer.client_id(bytes)),
             peer: peer.clone(),
+            place: OnceLock::new(),
         })
     }
 
@@ -323,19 +356,19 @@ impl Api {
         peer: &Arc<Peer>,
         id: RequestId,
         mut frame: Bytes,
-    ) -> Result<Pending, Fatal> {
+    ) -> Result<Started, Fatal> {
         if !row.speaks(id.api_version) {
-            return unsupported(row, id);
+            return unsupported(row, id).map(Started::from);
         }
         let header = HeaderRest::parse(&frame, (row.request_header)(id.api_version))?;
         let ctx = self.context(peer, id, header.client_id);
         let mut body = frame.split_off(header.body_at);
         guard(row, id.api_version, &body)?;
-        let pending = call(row, ctx, &mut body)?;
+        let answer = call(row, ctx.clone(), &mut body)?;
         if !body.is_empty() {
             counters.trailing.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(pending)
+        Ok(Started { answer, place: ctx.place.get().cloned() })
     }
 }
 
@@ -345,7 +378,7 @@ impl Dispatch for Api {
         row.map_or(Mode::Serial, |row| row.mode)
     }
 
-    fn start(&self, peer: &Arc<Peer>, frame: Bytes) -> Result<Pending, Fatal> {
+    fn start(&self, peer: &Arc<Peer>, frame: Bytes) -> Result<Started, Fatal> {
         let id = RequestId::parse(&frame)?;
         let index = index(id.api_key).ok_or(Fatal::UnknownApi(id.api_key))?;
         let (Some(row), Some(counters)) = (TABLE.get(index), self.counters.get(index)) else {

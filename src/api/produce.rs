@@ -8,8 +8,12 @@
 //! Versions: 5 log start offset; 7 zstd; 8 record errors and messages (KIP-467); 9 flexible; 10 leader hints (KIP-951,
 //! never sent: there is one broker); 11, 12 transactions V2 (KIP-890); 13 topic ids (KIP-516).
 //!
-//! Gaps: no transactions yet. A transactional id or batch gets TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which no client
-//! retries, and a message. (`ProduceRequest`, `KafkaApis.handleProduceRequest`, `ReplicaManager.appendRecords`.)
+//! Transactions: with the first batch of a transaction in a partition its coordinator is asked, before anything of the request
+//! is appended; meanwhile the place of the request among those of its connection is kept. Since version 12 the question
+//! makes the partition part of the transaction, before it is whether it is. Batches of two producers in one request are
+//! INVALID_PRODUCER_ID_MAPPING.
+//!
+//! (`ProduceRequest`, `KafkaApis.handleProduceRequest`, `ReplicaManager.handleProduceAppend`.)
 
 use super::Reply;
 use super::context::{Ctx, Operation, Resource, authorize, throttle};
@@ -18,7 +22,7 @@ use crate::broker::Served;
 use crate::catalog::{Topic, is_internal};
 use crate::config::TopicConfig;
 use crate::log::Offset;
-use crate::partition::{Acks, AppendError, Appended, Appending};
+use crate::partition::{Acks, AppendError, Appended, Appending, Guard, Origin};
 use crate::time;
 use crate::wire::compression::ZSTD;
 use crate::wire::validate::{self, BatchError, Invalid, RecordErrors, Rules, TimestampType, ValidBatch};
@@ -41,14 +45,26 @@ const DECOMPRESSED_RATIO: usize = 1024;
 /// The client id of Kafka's own tools, which may write to internal topics.
 const ADMIN_CLIENT: &str = "__admin_client";
 
-const NO_TRANSACTIONS: &str = "Transactions are not supported by this broker yet.";
-
 /// One partition's part of a request.
 enum Part {
+    /// To be appended.
+    Checked(Box<Checked>),
     /// Submitted to a log that starts there; the outcome is waited for.
     Appending(Appending, Offset),
     /// Refused.
     Refused(Refusal),
+}
+
+/// A batch that may be appended, once its transaction's coordinator has been asked where `guard` says so.
+struct Checked {
+    served: Arc<Served>,
+    topic: Arc<str>,
+    partition: i32,
+    batch: ValidBatch,
+    acks: Acks,
+    log_start: Offset,
+    now: time::Millis,
+    guard: Option<Guard>,
 }
 
 /// What is answered for a partition that was refused.
@@ -82,12 +98,21 @@ pub(super) fn handle(
         other => Err(Refusal::text(ErrorCode::InvalidRequiredAcks, format!("acks={other} is not one of -1, 0 and 1"))),
     };
     let silent = request.acks == 0;
-    let transactional = request.transactional_id.is_some();
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let deadline = (request.acks == -1).then(|| Instant::now() + timeout);
-    let topics: Vec<_> =
-        request.topic_data.into_iter().map(|topic| submit_topic(&ctx, topic, &acks, transactional)).collect();
+    let mut topics: Vec<_> = request.topic_data.into_iter().map(|topic| check_topic(&ctx, topic, &acks)).collect();
+    let asking =
+        transactional::Asking::of(&ctx, request.transactional_id.as_ref().map(|id| id.as_str()), parts_of(&mut topics));
+    if asking.is_none() {
+        parts_of(&mut topics).for_each(Part::append);
+    }
+    let place = asking.as_ref().map(|_| ctx.defer_place());
     async move {
+        if let Some(asking) = asking {
+            asking.ask(&ctx, parts_of(&mut topics)).await;
+            parts_of(&mut topics).for_each(Part::append);
+        }
+        drop(place);
         let mut responses = Vec::with_capacity(topics.len());
         let mut failed = false;
         for (mut response, parts) in topics {
@@ -110,12 +135,11 @@ pub(super) fn handle(
 
 type Parts = Vec<(i32, Part)>;
 
-fn submit_topic(
-    ctx: &Ctx,
-    data: TopicProduceData,
-    acks: &Result<Acks, Refusal>,
-    transactional: bool,
-) -> (TopicProduceResponse, Parts) {
+fn parts_of(topics: &mut [(TopicProduceResponse, Parts)]) -> impl Iterator<Item = &mut Part> {
+    topics.iter_mut().flat_map(|(_, parts)| parts).map(|(_, part)| part)
+}
+
+fn check_topic(ctx: &Ctx, data: TopicProduceData, acks: &Result<Acks, Refusal>) -> (TopicProduceResponse, Parts) {
     let topic = resolve(ctx, &data);
     let response = TopicProduceResponse::default().with_name(data.name).with_topic_id(data.topic_id);
     let parts = data.partition_data.into_iter().map(|partition| {
@@ -124,17 +148,23 @@ fn submit_topic(
         let part = match (&topic, acks) {
             (_, Err(refusal)) => Err(refused(refusal)),
             (Err(code), _) => Err(Refusal::code(*code)),
-            _ if transactional => Err(no_transactions()),
-            (Ok(topic), Ok(acks)) => submit(ctx, topic, partition, *acks),
+            (Ok(topic), Ok(acks)) => check(ctx, topic, partition, *acks),
         };
-        (index, part.unwrap_or_else(Part::Refused))
+        (index, part.map_or_else(Part::Refused, |checked| Part::Checked(Box::new(checked))))
     });
     let parts = parts.collect();
     (response, parts)
 }
 
-fn no_transactions() -> Refusal {
-    Refusal::text(ErrorCode::TransactionalIdAuthorizationFailed, NO_TRANSACTIONS)
+impl Part {
+    /// Appends what has been checked.
+    fn append(&mut self) {
+        let Part::Checked(checked) = self else { return };
+        let Checked { served, batch: ValidBatch { header, records }, acks, now, guard, .. } = &mut **checked;
+        let (origin, records) = (Origin::Client(*guard), std::mem::take(records));
+        let appending = served.partition.append_from(origin, *header, records, *acks, *now);
+        *self = Part::Appending(appending, checked.log_start);
+    }
 }
 
 /// The topic that is written to, or what is wrong with it as a whole.
@@ -152,8 +182,8 @@ fn resolve(ctx: &Ctx, data: &TopicProduceData) -> Result<Arc<Topic>, ErrorCode> 
     Ok(topic)
 }
 
-/// Validates and submits one batch.
-fn submit(ctx: &Ctx, topic: &Topic, data: PartitionProduceData, acks: Acks) -> Result<Part, Refusal> {
+/// Finds the partition of one batch and validates the batch.
+fn check(ctx: &Ctx, topic: &Topic, data: PartitionProduceData, acks: Acks) -> Result<Checked, Refusal> {
     let served: Arc<Served> = ctx
         .broker
         .partition_to_append(topic, data.index)
@@ -166,10 +196,8 @@ fn submit(ctx: &Ctx, topic: &Topic, data: PartitionProduceData, acks: Acks) -> R
     let settings = served.settings();
     let log_start = served.partition.log_start();
     let batch = validated(data.records, &rules(ctx.version, &settings, now), log_start)?;
-    if batch.header.is_transactional() {
-        return Err(no_transactions());
-    }
-    Ok(Part::Appending(served.partition.append(batch.header, batch.records, acks, now), log_start))
+    let (topic, partition) = (topic.name.clone(), data.index);
+    Ok(Checked { served, topic, partition, batch, acks, log_start, now, guard: None })
 }
 
 fn validated(records: Option<Bytes>, rules: &Rules, log_start: Offset) -> Result<ValidBatch, Refusal> {
@@ -230,6 +258,8 @@ async fn outcome(part: Part, deadline: Option<Instant>) -> PartitionProduceRespo
     let response = PartitionProduceResponse::default().with_base_offset(-1).with_log_append_time_ms(-1);
     let refusal = match part {
         Part::Refused(refusal) => refusal,
+        // All of them have been appended, or refused.
+        Part::Checked(_) => Refusal::code(ErrorCode::UnknownServerError),
         Part::Appending(appending, log_start) => match finish(appending, deadline).await {
             Some(Ok(appended)) => {
                 return response
@@ -258,3 +288,4 @@ async fn outcome(part: Part, deadline: Option<Instant>) -> PartitionProduceRespo
 
 #[cfg(test)]
 mod tests;
+mod transactional;

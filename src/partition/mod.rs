@@ -19,7 +19,7 @@ pub mod transactions;
 pub mod verification;
 
 pub use aborted::AbortedTransaction;
-pub use producers::{MarkerEpoch, SequenceError};
+pub use producers::{ActiveProducer, MarkerEpoch, SequenceError};
 pub use state::Origin;
 pub use verification::{Guard, Verify};
 
@@ -458,6 +458,11 @@ impl Partition {
     /// Batches that were not appended because they had been before.
     pub fn duplicates(&self) -> u64 {
         self.duplicates.load(Ordering::Relaxed)
+    }
+
+    /// The producers that are known.
+    pub fn active_producers(&self) -> Vec<ActiveProducer> {
+        self.state.lock().producers().active().collect()
     }
 
     /// How many producers are known.

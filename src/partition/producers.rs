@@ -98,6 +98,23 @@ pub enum MarkerEpoch {
     Higher,
 }
 
+/// A producer as tools are told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActiveProducer {
+    /// Its id.
+    pub producer_id: i64,
+    /// Its epoch.
+    pub producer_epoch: i16,
+    /// The last sequence number of its last batch; -1 where none is remembered.
+    pub last_sequence: i32,
+    /// The largest timestamp of its last batch, or that of its last marker.
+    pub last_timestamp: Millis,
+    /// Of the coordinator that ended its last transaction; -1 without one.
+    pub coordinator_epoch: i32,
+    /// Where its open transaction began; -1 without one.
+    pub txn_first_offset: Offset,
+}
+
 /// State bytes that cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
@@ -293,6 +310,18 @@ impl Producers {
             MarkerEpoch::Higher if got == current => Err(SequenceError::StaleEpoch { current, got }),
             _ => Ok(MarkerVerdict::Append),
         }
+    }
+
+    /// All producers, in the order in which they came.
+    pub fn active(&self) -> impl Iterator<Item = ActiveProducer> {
+        self.by_id.iter().map(|(id, producer)| ActiveProducer {
+            producer_id: *id,
+            producer_epoch: producer.epoch,
+            last_sequence: producer.window().last().map_or(-1, |batch| batch.last_sequence),
+            last_timestamp: producer.last_timestamp,
+            coordinator_epoch: producer.coordinator_epoch,
+            txn_first_offset: producer.txn_first_offset,
+        })
     }
 
     /// Whether the producer has a transaction open here, under this epoch.

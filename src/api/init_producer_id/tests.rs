@@ -1,6 +1,7 @@
 use super::*;
 use crate::api::testing::{ctx, received};
 use crate::broker::Broker;
+use crate::catalog::TRANSACTION_STATE;
 use kafka_protocol::protocol::StrBytes;
 
 /// Code, id and epoch of the answer.
@@ -18,7 +19,7 @@ fn of(id: i64, epoch: i16) -> InitProducerIdRequest {
 }
 
 fn transactional(id: &str) -> InitProducerIdRequest {
-    idempotent().with_transactional_id(Some(StrBytes::from(id.to_owned()).into()))
+    idempotent().with_transactional_id(Some(StrBytes::from(id.to_owned()).into())).with_transaction_timeout_ms(60_000)
 }
 
 #[tokio::test]
@@ -39,12 +40,22 @@ async fn half_of_id_and_epoch_is_an_invalid_request() {
 }
 
 #[tokio::test]
-async fn a_transactional_id_gets_a_code_that_nobody_retries() {
+async fn a_transactional_id_keeps_its_producer_and_each_session_has_its_epoch() {
     let broker = Broker::in_memory(&[]);
-    for version in 0..=5 {
-        let refused = (ErrorCode::TransactionalIdAuthorizationFailed, -1, -1);
-        assert_eq!(ask(&broker, version, transactional("tx")).await, refused);
+    assert_eq!(
+        ask(&broker, 5, transactional("tx")).await,
+        (ErrorCode::NotCoordinator, -1, -1),
+        "nobody has looked for it"
+    );
+    broker.create_on_first_use(&[TRANSACTION_STATE.to_owned()]).unwrap().remove(0).unwrap();
+    for (version, epoch) in (0..=5).zip(0..) {
+        assert_eq!(ask(&broker, version, transactional("tx")).await, (ErrorCode::None, 0, epoch));
         assert_eq!(ask(&broker, version, transactional("")).await, (ErrorCode::InvalidRequest, -1, -1));
+        let long = transactional("tx").with_transaction_timeout_ms(900_001);
+        assert_eq!(ask(&broker, version, long).await, (ErrorCode::InvalidTransactionTimeout, -1, -1));
     }
-    assert!(!broker.is_first(Warning::Transactions));
+    let session = |epoch| transactional("tx").with_producer_id(0.into()).with_producer_epoch(epoch);
+    assert_eq!(ask(&broker, 3, session(2)).await, (ErrorCode::InvalidProducerEpoch, -1, -1));
+    assert_eq!(ask(&broker, 4, session(2)).await, (ErrorCode::ProducerFenced, -1, -1));
+    assert_eq!(ask(&broker, 4, session(5)).await, (ErrorCode::None, 0, 6));
 }

@@ -3,7 +3,7 @@ use crate::api::testing::{ctx, make_topic, name, received};
 use crate::broker::Broker;
 use crate::broker::stalling::Stalling;
 use crate::config::BrokerConfig;
-use crate::wire::batch::{BatchHeader, HEADER_SIZE, LENGTH_PREFIX, checksum};
+use crate::wire::batch::{BatchHeader, HEADER_SIZE, LENGTH_PREFIX, TRANSACTIONAL, checksum};
 use futures_util::FutureExt;
 
 /// A batch of one record with a null key and value.
@@ -26,6 +26,15 @@ fn batch(sequence: i32) -> Bytes {
     };
     header.crc = checksum(&header.encode(), &record);
     [&header.encode()[..], &record].concat().into()
+}
+
+/// The same of a transaction.
+fn of_transaction(producer_id: i64, sequence: i32) -> Bytes {
+    let plain = batch(sequence);
+    let mut header = BatchHeader::parse(&plain).unwrap();
+    (header.attributes, header.producer_id) = (TRANSACTIONAL, producer_id);
+    header.crc = checksum(&header.encode(), &plain[HEADER_SIZE..]);
+    [&header.encode()[..], &plain[HEADER_SIZE..]].concat().into()
 }
 
 fn request(acks: i16, timeout_ms: i32, partitions: &[(&str, i32, Bytes)]) -> ProduceRequest {
@@ -77,8 +86,13 @@ async fn what_is_refused_as_a_whole() {
     make_topic(&broker, "t", 1);
     let part = [("t", 0, batch(0))];
     assert_eq!(codes(&broker, request(2, 30_000, &part)).await, [ErrorCode::InvalidRequiredAcks]);
-    let transactional = request(-1, 30_000, &part).with_transactional_id(Some(StrBytes::from_static_str("x").into()));
-    assert_eq!(codes(&broker, transactional).await, [ErrorCode::TransactionalIdAuthorizationFailed]);
+    // What is transactional the batches say, whatever the request does.
+    let transactional = [("t", 0, of_transaction(5, 0)), ("t", 0, batch(0))];
+    let refused = [ErrorCode::TransactionalIdAuthorizationFailed; 2];
+    assert_eq!(codes(&broker, request(-1, 30_000, &transactional)).await, refused);
+    let two = [("t", 0, of_transaction(5, 0)), ("t", 0, of_transaction(6, 0))];
+    let two = request(-1, 30_000, &two).with_transactional_id(Some(StrBytes::from_static_str("x").into()));
+    assert_eq!(codes(&broker, two).await, [ErrorCode::InvalidProducerIdMapping; 2]);
     assert_eq!(codes(&broker, request(-1, 30_000, &part)).await, [ErrorCode::None], "nothing of it was stored");
     assert_eq!(broker.partitions().duplicates(), 0);
 }

@@ -118,6 +118,10 @@ const fn int32s(name: &'static str) -> Field {
     Field::new(name, Kind::Values(&Kind::Fixed(4)))
 }
 
+const fn int64s(name: &'static str) -> Field {
+    Field::new(name, Kind::Values(&Kind::Fixed(8)))
+}
+
 const fn texts(name: &'static str) -> Field {
     Field::new(name, Kind::Values(&Kind::Text))
 }
@@ -157,6 +161,11 @@ pub const APIS: &[Api] = &[
     api(20, 1, 6, 4, DELETE_TOPICS),
     api(22, 0, 5, 2, INIT_PRODUCER_ID),
     api(23, 2, 4, 4, OFFSET_FOR_LEADER_EPOCH),
+    api(24, 0, 5, 3, ADD_PARTITIONS_TO_TXN),
+    api(25, 0, 4, 3, ADD_OFFSETS_TO_TXN),
+    api(26, 0, 5, 3, END_TXN),
+    api(27, 1, 1, 1, WRITE_TXN_MARKERS),
+    api(28, 0, 5, 3, TXN_OFFSET_COMMIT),
     api(32, 1, 4, 4, DESCRIBE_CONFIGS),
     api(33, 0, 2, 2, ALTER_CONFIGS),
     api(37, 0, 3, 2, CREATE_PARTITIONS),
@@ -164,6 +173,9 @@ pub const APIS: &[Api] = &[
     api(44, 0, 1, 1, INCREMENTAL_ALTER_CONFIGS),
     api(47, 0, 0, NEVER, OFFSET_DELETE),
     api(60, 0, 2, 0, DESCRIBE_CLUSTER),
+    api(61, 0, 0, 0, DESCRIBE_PRODUCERS),
+    api(65, 0, 0, 0, DESCRIBE_TRANSACTIONS),
+    api(66, 0, 2, 0, LIST_TRANSACTIONS),
     api(68, 0, 1, 0, CONSUMER_GROUP_HEARTBEAT),
     api(69, 0, 1, 0, CONSUMER_GROUP_DESCRIBE),
     api(74, 0, 1, 0, LIST_CONFIG_RESOURCES),
@@ -182,6 +194,79 @@ const PRODUCE: &[Field] = &[
             structs("partition_data", &[int32("index"), blob("records")]),
         ],
     ),
+];
+
+const PARTITIONS_BY_TOPIC: &[Field] = &[text("name"), int32s("partitions")];
+
+const ADD_PARTITIONS_TO_TXN: &[Field] = &[
+    structs(
+        "transactions",
+        &[
+            text("transactional_id"),
+            int64("producer_id"),
+            int16("producer_epoch"),
+            boolean("verify_only"),
+            structs("topics", PARTITIONS_BY_TOPIC),
+        ],
+    )
+    .since(4),
+    text("v3_and_below_transactional_id").until(3),
+    int64("v3_and_below_producer_id").until(3),
+    int16("v3_and_below_producer_epoch").until(3),
+    structs("v3_and_below_topics", PARTITIONS_BY_TOPIC).until(3),
+];
+
+const ADD_OFFSETS_TO_TXN: &[Field] =
+    &[text("transactional_id"), int64("producer_id"), int16("producer_epoch"), text("group_id")];
+
+const END_TXN: &[Field] =
+    &[text("transactional_id"), int64("producer_id"), int16("producer_epoch"), boolean("committed")];
+
+const WRITE_TXN_MARKERS: &[Field] = &[structs(
+    "markers",
+    &[
+        int64("producer_id"),
+        int16("producer_epoch"),
+        boolean("transaction_result"),
+        structs("topics", &[text("name"), int32s("partition_indexes")]),
+        int32("coordinator_epoch"),
+    ],
+)];
+
+const TXN_OFFSET_COMMIT: &[Field] = &[
+    text("transactional_id"),
+    text("group_id"),
+    int64("producer_id"),
+    int16("producer_epoch"),
+    int32("generation_id").since(3),
+    text("member_id").since(3),
+    text("group_instance_id").since(3),
+    structs(
+        "topics",
+        &[
+            text("name"),
+            structs(
+                "partitions",
+                &[
+                    int32("partition_index"),
+                    int64("committed_offset"),
+                    int32("committed_leader_epoch").since(2),
+                    text("committed_metadata"),
+                ],
+            ),
+        ],
+    ),
+];
+
+const DESCRIBE_PRODUCERS: &[Field] = &[structs("topics", &[text("name"), int32s("partition_indexes")])];
+
+const DESCRIBE_TRANSACTIONS: &[Field] = &[texts("transactional_ids")];
+
+const LIST_TRANSACTIONS: &[Field] = &[
+    texts("state_filters"),
+    int64s("producer_id_filters"),
+    int64("duration_filter").since(1),
+    text("transactional_id_pattern").since(2),
 ];
 
 const FETCH: &[Field] = &[

@@ -243,6 +243,110 @@ fn init_producer_id(g: &mut Gen) -> InitProducerIdRequest {
     if g.version >= 3 { it.with_producer_id(ProducerId(7)).with_producer_epoch(3) } else { it }
 }
 
+fn add_partitions_to_txn(g: &mut Gen) -> AddPartitionsToTxnRequest {
+    use m::add_partitions_to_txn_request::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction};
+    let topic = |g: &mut Gen| {
+        AddPartitionsToTxnTopic::default()
+            .with_name(g.topic())
+            .with_partitions(g.many(Gen::int32))
+            .with_unknown_tagged_fields(g.tags())
+    };
+    let it = AddPartitionsToTxnRequest::default().with_unknown_tagged_fields(g.tags());
+    if g.version <= 3 {
+        return it
+            .with_v3_and_below_transactional_id(TransactionalId(g.text()))
+            .with_v3_and_below_producer_id(ProducerId(7))
+            .with_v3_and_below_producer_epoch(3)
+            .with_v3_and_below_topics(g.many(topic));
+    }
+    let transaction = |g: &mut Gen| {
+        AddPartitionsToTxnTransaction::default()
+            .with_transactional_id(TransactionalId(g.text()))
+            .with_verify_only(g.below(2) == 0)
+            .with_topics(g.many(topic))
+            .with_unknown_tagged_fields(g.tags())
+    };
+    it.with_transactions(g.many(transaction))
+}
+
+fn add_offsets_to_txn(g: &mut Gen) -> AddOffsetsToTxnRequest {
+    AddOffsetsToTxnRequest::default()
+        .with_transactional_id(TransactionalId(g.text()))
+        .with_group_id(g.group())
+        .with_unknown_tagged_fields(g.tags())
+}
+
+fn end_txn(g: &mut Gen) -> EndTxnRequest {
+    EndTxnRequest::default()
+        .with_transactional_id(TransactionalId(g.text()))
+        .with_committed(g.below(2) == 0)
+        .with_unknown_tagged_fields(g.tags())
+}
+
+fn write_txn_markers(g: &mut Gen) -> WriteTxnMarkersRequest {
+    use m::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
+    let topic = |g: &mut Gen| {
+        WritableTxnMarkerTopic::default()
+            .with_name(g.topic())
+            .with_partition_indexes(g.many(Gen::int32))
+            .with_unknown_tagged_fields(g.tags())
+    };
+    let marker =
+        |g: &mut Gen| WritableTxnMarker::default().with_topics(g.many(topic)).with_unknown_tagged_fields(g.tags());
+    WriteTxnMarkersRequest::default().with_markers(g.many(marker)).with_unknown_tagged_fields(g.tags())
+}
+
+fn txn_offset_commit(g: &mut Gen) -> TxnOffsetCommitRequest {
+    use m::txn_offset_commit_request::{TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic};
+    let partition = |g: &mut Gen| {
+        TxnOffsetCommitRequestPartition::default()
+            .with_partition_index(g.int32())
+            .with_committed_metadata(g.maybe(Gen::text))
+            .with_unknown_tagged_fields(g.tags())
+    };
+    let topic = |g: &mut Gen| {
+        TxnOffsetCommitRequestTopic::default()
+            .with_name(g.topic())
+            .with_partitions(g.many(partition))
+            .with_unknown_tagged_fields(g.tags())
+    };
+    let it = TxnOffsetCommitRequest::default()
+        .with_transactional_id(TransactionalId(g.text()))
+        .with_group_id(g.group())
+        .with_topics(g.many(topic))
+        .with_unknown_tagged_fields(g.tags());
+    if g.version < 3 {
+        return it;
+    }
+    it.with_member_id(g.text()).with_group_instance_id(g.maybe(Gen::text)).with_generation_id(4)
+}
+
+fn describe_producers(g: &mut Gen) -> DescribeProducersRequest {
+    use m::describe_producers_request::TopicRequest;
+    let topic = |g: &mut Gen| {
+        TopicRequest::default()
+            .with_name(g.topic())
+            .with_partition_indexes(g.many(Gen::int32))
+            .with_unknown_tagged_fields(g.tags())
+    };
+    DescribeProducersRequest::default().with_topics(g.many(topic)).with_unknown_tagged_fields(g.tags())
+}
+
+fn describe_transactions(g: &mut Gen) -> DescribeTransactionsRequest {
+    DescribeTransactionsRequest::default()
+        .with_transactional_ids(g.many(|g| TransactionalId(g.text())))
+        .with_unknown_tagged_fields(g.tags())
+}
+
+fn list_transactions(g: &mut Gen) -> ListTransactionsRequest {
+    let it = ListTransactionsRequest::default()
+        .with_state_filters(g.many(Gen::text))
+        .with_producer_id_filters(g.many(|g| ProducerId(g.number() as i64)))
+        .with_unknown_tagged_fields(g.tags());
+    let it = if g.version >= 1 { it.with_duration_filter(9) } else { it };
+    if g.version >= 2 { it.with_transactional_id_pattern(g.maybe(Gen::text)) } else { it }
+}
+
 fn offset_for_leader_epoch(g: &mut Gen) -> OffsetForLeaderEpochRequest {
     use m::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
     let partition = |g: &mut Gen| {
@@ -522,6 +626,11 @@ pub(super) fn request(key: i16, version: i16, seed: u64) -> Vec<u8> {
         ApiKey::DeleteTopics => encoded(delete_topics(g), version),
         ApiKey::InitProducerId => encoded(init_producer_id(g), version),
         ApiKey::OffsetForLeaderEpoch => encoded(offset_for_leader_epoch(g), version),
+        ApiKey::AddPartitionsToTxn => encoded(add_partitions_to_txn(g), version),
+        ApiKey::AddOffsetsToTxn => encoded(add_offsets_to_txn(g), version),
+        ApiKey::EndTxn => encoded(end_txn(g), version),
+        ApiKey::WriteTxnMarkers => encoded(write_txn_markers(g), version),
+        ApiKey::TxnOffsetCommit => encoded(txn_offset_commit(g), version),
         ApiKey::DescribeConfigs => encoded(describe_configs(g), version),
         ApiKey::AlterConfigs => encoded(alter_configs(g), version),
         ApiKey::CreatePartitions => encoded(create_partitions(g), version),
@@ -531,6 +640,9 @@ pub(super) fn request(key: i16, version: i16, seed: u64) -> Vec<u8> {
         ApiKey::DescribeCluster => {
             encoded(DescribeClusterRequest::default().with_unknown_tagged_fields(g.tags()), version)
         }
+        ApiKey::DescribeProducers => encoded(describe_producers(g), version),
+        ApiKey::DescribeTransactions => encoded(describe_transactions(g), version),
+        ApiKey::ListTransactions => encoded(list_transactions(g), version),
         ApiKey::ConsumerGroupHeartbeat => encoded(consumer_group_heartbeat(g), version),
         ApiKey::ConsumerGroupDescribe => encoded(consumer_group_describe(g), version),
         ApiKey::ListConfigResources => encoded(list_config_resources(g), version),
@@ -565,6 +677,11 @@ pub(super) fn decode(key: i16, version: i16, body: &[u8]) -> Result<usize, Strin
         ApiKey::DeleteTopics => decode_as::<DeleteTopicsRequest>(version, body),
         ApiKey::InitProducerId => decode_as::<InitProducerIdRequest>(version, body),
         ApiKey::OffsetForLeaderEpoch => decode_as::<OffsetForLeaderEpochRequest>(version, body),
+        ApiKey::AddPartitionsToTxn => decode_as::<AddPartitionsToTxnRequest>(version, body),
+        ApiKey::AddOffsetsToTxn => decode_as::<AddOffsetsToTxnRequest>(version, body),
+        ApiKey::EndTxn => decode_as::<EndTxnRequest>(version, body),
+        ApiKey::WriteTxnMarkers => decode_as::<WriteTxnMarkersRequest>(version, body),
+        ApiKey::TxnOffsetCommit => decode_as::<TxnOffsetCommitRequest>(version, body),
         ApiKey::DescribeConfigs => decode_as::<DescribeConfigsRequest>(version, body),
         ApiKey::AlterConfigs => decode_as::<AlterConfigsRequest>(version, body),
         ApiKey::CreatePartitions => decode_as::<CreatePartitionsRequest>(version, body),
@@ -572,6 +689,9 @@ pub(super) fn decode(key: i16, version: i16, body: &[u8]) -> Result<usize, Strin
         ApiKey::IncrementalAlterConfigs => decode_as::<IncrementalAlterConfigsRequest>(version, body),
         ApiKey::OffsetDelete => decode_as::<OffsetDeleteRequest>(version, body),
         ApiKey::DescribeCluster => decode_as::<DescribeClusterRequest>(version, body),
+        ApiKey::DescribeProducers => decode_as::<DescribeProducersRequest>(version, body),
+        ApiKey::DescribeTransactions => decode_as::<DescribeTransactionsRequest>(version, body),
+        ApiKey::ListTransactions => decode_as::<ListTransactionsRequest>(version, body),
         ApiKey::ConsumerGroupHeartbeat => decode_as::<ConsumerGroupHeartbeatRequest>(version, body),
         ApiKey::ConsumerGroupDescribe => decode_as::<ConsumerGroupDescribeRequest>(version, body),
         ApiKey::ListConfigResources => decode_as::<ListConfigResourcesRequest>(version, body),

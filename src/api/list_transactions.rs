@@ -1,0 +1,61 @@
+//! ListTransactions 0-2 (key 66): the transactional ids that are known, by producer, state, age and name (KIP-664).
+//!
+//! States that there are not are told apart, and let nothing through. Ids that the client may not see are left out.
+//!
+//! Versions: 1 duration (KIP-994); 2 a pattern of the id (KIP-1152): one that is none is INVALID_REGULAR_EXPRESSION.
+//! (`KafkaApis.handleListTransactionsRequest`, `TransactionStateManager.listTransactionStates`.)
+
+use super::context::{Ctx, Operation, Resource, authorize, throttle};
+use super::errors::ErrorCode;
+use crate::coordinator::txn::records::TransactionState;
+use crate::coordinator::txn::request::{Filters, Listed};
+use kafka_protocol::messages::list_transactions_response::TransactionState as Told;
+use kafka_protocol::messages::{ListTransactionsRequest, ListTransactionsResponse, TransactionalId};
+use kafka_protocol::protocol::StrBytes;
+use regex::{Regex, RegexBuilder};
+use std::sync::Arc;
+
+/// Bytes that a compiled pattern may have.
+const PATTERN_BYTES: usize = 1 << 20;
+
+pub(super) async fn handle(ctx: Arc<Ctx>, request: ListTransactionsRequest) -> ListTransactionsResponse {
+    let response = ListTransactionsResponse::default().with_throttle_time_ms(throttle(&ctx));
+    let is_state = |name: &&StrBytes| TransactionState::from_name(name).is_some();
+    let (known, unknown): (Vec<_>, Vec<_>) = request.state_filters.iter().partition(is_state);
+    let response = response.with_unknown_state_filters(unknown.into_iter().cloned().collect());
+    if known.is_empty() && !request.state_filters.is_empty() {
+        return response;
+    }
+    let pattern = request.transactional_id_pattern.as_deref().filter(|pattern| !pattern.is_empty());
+    let Ok(transactional_id_pattern) = pattern.map(whole).transpose() else {
+        return response.with_error_code(ErrorCode::InvalidRegularExpression.code());
+    };
+    let filters = Filters {
+        producer_ids: request.producer_id_filters.iter().map(|id| id.0).collect(),
+        states: known.into_iter().map(|name| name.to_string()).collect(),
+        duration_ms: if ctx.version >= 1 { request.duration_filter } else { -1 },
+        transactional_id_pattern,
+    };
+    match ctx.broker.txns().list(&filters).await {
+        Ok(listed) => {
+            let granted =
+                |it: &Listed| authorize(&ctx, Operation::Describe, Resource::TransactionalId(&it.transactional_id));
+            response.with_transaction_states(listed.into_iter().filter(granted).map(told).collect())
+        }
+        Err(error) => response.with_error_code(ErrorCode::from(&error).code()),
+    }
+}
+
+/// A pattern that a whole id must match.
+fn whole(pattern: &str) -> Result<Regex, regex::Error> {
+    // By itself first: a parenthesis must not be closed by the one that is put around it.
+    Regex::new(pattern)?;
+    RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(PATTERN_BYTES).build()
+}
+
+fn told(listed: Listed) -> Told {
+    Told::default()
+        .with_transactional_id(TransactionalId(StrBytes::from(listed.transactional_id)))
+        .with_producer_id(listed.producer_id.into())
+        .with_transaction_state(StrBytes::from_static_str(listed.state))
+}

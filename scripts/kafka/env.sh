@@ -1,17 +1,18 @@
 # Sourced by the scripts that run Apache Kafka's Java code: kafka_classpath sets KAFKA_CP, kafka_main maps a tool's name to its class.
-# The class path is resolved by Maven from pom.xml once per pom and kept under scripts/cache (or $OTTLA_CACHE), which git ignores.
+# The class path is resolved by Maven from pom.xml once per pom and profile and kept under scripts/cache (or $OTTLA_CACHE), which git ignores.
 
 KAFKA_HOME_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 OTTLA_CACHE=${OTTLA_CACHE:-$KAFKA_HOME_DIR/../cache}
 
+# kafka_classpath [profile of pom.xml]: without one, the broker and the tools.
 # The one retry is for downloads: a registry that hiccups is no fault of the project.
 kafka_classpath() {
-  local key file
+  local profile=${1:-kafka} key file
   key=$(sha256sum "$KAFKA_HOME_DIR/pom.xml" | cut -c1-12)
-  file=$OTTLA_CACHE/kafka-classpath-$key
+  file=$OTTLA_CACHE/$profile-classpath-$key
   if [ ! -s "$file" ] || ! kafka_jars_exist "$file"; then
     mkdir -p "$OTTLA_CACHE"
-    local mvn=(mvn -B -q -Dstyle.color=never -f "$KAFKA_HOME_DIR/pom.xml" dependency:build-classpath "-Dmdep.outputFile=$file.$$")
+    local mvn=(mvn -B -q -Dstyle.color=never -f "$KAFKA_HOME_DIR/pom.xml" -P"$profile" dependency:build-classpath "-Dmdep.outputFile=$file.$$")
     "${mvn[@]}" >&2 || { echo "maven failed, once more" >&2; sleep 5; "${mvn[@]}" >&2; } || return 1
     mv "$file.$$" "$file"
   fi

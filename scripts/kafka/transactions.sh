@@ -1,4 +1,4 @@
-# Sourced by scripts/record and the suite java-transactions: the broker and the Java programs of their stories.
+# Sourced by scripts/record and the suites java-transactions and kafka-transactions: the broker and the Java programs of their stories.
 # What must be equal on both brokers is told by the same program with the same settings.
 
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"

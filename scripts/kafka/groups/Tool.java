@@ -1,6 +1,8 @@
 import org.apache.kafka.common.utils.Exit;
 import org.apache.kafka.tools.GetOffsetShell;
 import org.apache.kafka.tools.GroupsCommand;
+import org.apache.kafka.tools.ProducerPerformance;
+import org.apache.kafka.tools.TransactionsCommand;
 import org.apache.kafka.tools.VerifiableConsumer;
 import org.apache.kafka.tools.consumer.ConsoleConsumer;
 import org.apache.kafka.tools.consumer.group.ConsumerGroupCommand;
@@ -15,7 +17,9 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Map;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /** Kafka's command line tools, run one after the other in this JVM, and what they print with everything taken out that differs between two right brokers. */
 final class Tool {
@@ -52,12 +56,17 @@ final class Tool {
     private static final Redirect OUT = new Redirect();
     private static final Redirect ERR = new Redirect();
     private static final Pattern CLIENT_ID_AND_UUID = Pattern.compile("-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}");
-    private static final Pattern ID = Pattern.compile("(?<![\\w.-])(?=[\\w-]*[A-Z])(?=[\\w-]*[a-z])[A-Za-z0-9_-]{22}(?![\\w-])");
+    /** What looks like an id, but for a column of kafka-transactions that is as long. */
+    private static final Pattern ID = Pattern.compile("(?<![\\w.-])(?!LatestCoordinatorEpoch)(?=[\\w-]*[A-Z])(?=[\\w-]*[a-z])[A-Za-z0-9_-]{22}(?![\\w-])");
     private static final Pattern BROKER = Pattern.compile("127\\.0\\.0\\.1:\\d+(\\s+\\(\\d+\\))?");
     private static final Pattern STACK_FRAME = Pattern.compile("^\\s+(at|\\.\\.\\.) .*");
     /** The wording behind an exception's name is the broker's. */
     private static final Pattern EXCEPTION = Pattern.compile("((?:\\w+\\.)+\\w+(?:Exception|Error)): .*");
-    private static final Pattern HEADER = Pattern.compile("^((GROUP|TOPIC) .*|Dynamic configs for .*)");
+    private static final Pattern HEADER = Pattern.compile("^((GROUP|TOPIC|TransactionalId|CoordinatorId|ProducerId|Topic Partition) .*|Dynamic configs for .*)");
+
+    /** Columns of kafka-transactions, and what their cells are called. */
+    private static final Map<String, String> VARYING = Map.of("ProducerId", "<id>", "LastTimestamp", "<time>", "CurrentTransactionStartTimeMs", "<time>",
+        "TransactionDurationMs", "<duration>", "LatestCoordinatorEpoch", "<epoch>", "Duration(min)", "<duration>");
 
     private final String bootstrap;
     private int exitCode;
@@ -86,7 +95,8 @@ final class Tool {
 
     private String[] raw(String... command) throws Exception {
         List<String> arguments = new ArrayList<>(Arrays.asList(command).subList(1, command.length));
-        arguments.addAll(List.of("--bootstrap-server", bootstrap));
+        // a tool with commands of its own wants it in front of them
+        arguments.addAll(command[0].equals("kafka-transactions") ? 0 : arguments.size(), List.of("--bootstrap-server", bootstrap));
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         ByteArrayOutputStream err = new ByteArrayOutputStream();
         OUT.to = out;
@@ -112,6 +122,8 @@ final class Tool {
             case "kafka-consumer-groups" -> ConsumerGroupCommand::main;
             case "kafka-get-offsets" -> GetOffsetShell::main;
             case "kafka-groups" -> GroupsCommand::main;
+            case "kafka-producer-perf-test" -> ProducerPerformance::main;
+            case "kafka-transactions" -> TransactionsCommand::main;
             case "kafka-verifiable-consumer" -> VerifiableConsumer::main;
             default -> throw new IllegalArgumentException(name);
         };
@@ -126,7 +138,7 @@ final class Tool {
                 header = line;
                 blocks.add(new ArrayList<>(List.of(line)));
             } else {
-                blocks.get(blocks.size() - 1).add(header == null ? line : withoutEpochs(header, line));
+                blocks.get(blocks.size() - 1).add(header == null ? line : withoutVarying(header, line));
             }
         }
         List<String> lines = new ArrayList<>();
@@ -160,15 +172,20 @@ final class Tool {
         return tidy.replace("COORDINATOR (ID)", "COORDINATOR").replaceAll("\\s+", " ").trim();
     }
 
-    private static String withoutEpochs(String header, String row) {
+    private static String withoutVarying(String header, String row) {
         String[] names = header.split(" ");
         String[] cells = row.split(" ");
-        if (names.length != cells.length) {
+        // a last cell may be empty
+        if (names.length != cells.length && !header.endsWith(" TopicPartitions")) {
             return row;
         }
         for (int i = 0; i < cells.length; i++) {
             if (names[i].endsWith("EPOCH") && !cells[i].equals("-")) {
                 cells[i] = "<epoch>";
+            } else if (VARYING.containsKey(names[i]) && !cells[i].equals("None") && !cells[i].equals("-1")) {
+                cells[i] = VARYING.get(names[i]);
+            } else if (names[i].equals("TopicPartitions")) {
+                cells[i] = String.join(",", Stream.of(cells[i].split(",")).sorted().toList());
             }
         }
         return String.join(" ", cells);

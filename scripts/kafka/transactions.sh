@@ -1,4 +1,4 @@
-# Sourced by scripts/record and the suites java-transactions and kafka-transactions: the broker and the Java programs of their stories.
+# Sourced by scripts/record and the suites java-transactions, kafka-transactions and kafka-streams: the broker and the Java programs of their stories.
 # What must be equal on both brokers is told by the same program with the same settings.
 
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -8,14 +8,14 @@ TRANSACTION_SETTINGS=(transaction.abort.timed.out.transaction.cleanup.interval.m
 
 # tell_transactions <profile of pom.xml> <main class> <folder> <arguments ...>: compiles into WORK, tells to the broker at BOOTSTRAP.
 # Each story waits for what it wants and gives up after Broker.HANG_S; the cap here is for the program that hangs itself.
-# Only what the main class needs is compiled: older clients lack what newer stories use.
+# What they keep on disk for a while goes to SCRATCH. Only what the main class needs is compiled: older clients lack what newer stories use.
 tell_transactions() {
   local profile=$1 main=$2 folder=$3 classes=$WORK/transactions-$1
   shift 3
   kafka_classpath "$profile"
   javac -d "$classes" -cp "$KAFKA_CP" -sourcepath "$KAFKA_HOME_DIR/transactions:$KAFKA_HOME_DIR/groups" "$KAFKA_HOME_DIR/transactions/$main.java" \
     2>"$WORK/javac" || { cat "$WORK/javac" >&2; return 1; }
-  timeout --kill-after=5 240 "${KAFKA_JAVA[@]}" -cp "$classes:$KAFKA_CP" "$main" "$BOOTSTRAP" "$folder" "$@"
+  SCRATCH=$WORK timeout --kill-after=5 240 "${KAFKA_JAVA[@]}" -cp "$classes:$KAFKA_CP" "$main" "$BOOTSTRAP" "$folder" "$@"
 }
 
 # compare_transactions <profile of pom.xml> <main class> <folder under fixtures/transactions>: on the broker that runs.

@@ -1,19 +1,14 @@
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import org.apache.kafka.clients.CommonClientConfigs;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AdminClientConfig;
 import org.apache.kafka.clients.admin.MemberToRemove;
 import org.apache.kafka.clients.admin.NewTopic;
-import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.RemoveMembersFromConsumerGroupOptions;
 import org.apache.kafka.clients.consumer.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerConfig;
-import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.consumer.SubscriptionPattern;
-import org.apache.kafka.common.PartitionInfo;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.message.OffsetCommitRequestData;
@@ -21,19 +16,13 @@ import org.apache.kafka.common.message.OffsetCommitRequestData.OffsetCommitReque
 import org.apache.kafka.common.message.OffsetCommitRequestData.OffsetCommitRequestTopic;
 import org.apache.kafka.common.message.OffsetCommitResponseData;
 import org.apache.kafka.common.protocol.ApiKeys;
-import org.apache.kafka.coordinator.common.runtime.CoordinatorRecord;
 import org.apache.kafka.coordinator.group.GroupCoordinatorRecordSerde;
 import org.apache.kafka.coordinator.group.generated.CoordinatorRecordJsonConverters;
 
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Comparator;
-import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -46,7 +35,6 @@ import java.util.function.BooleanSupplier;
  * Offsets are committed without consuming; no record is needed for that.
  */
 final class GroupScript {
-    private static final String INTERNAL = "__consumer_offsets";
     private static final Duration POLL = Duration.ofMillis(100);
     private static final int SETTLED_WITHIN_MS = 30_000;
     private static final int TIMEOUT_MS = 10_000;
@@ -70,7 +58,9 @@ final class GroupScript {
             script.regex();
             script.upgrade();
             script.deletions();
-            script.write(Path.of(arguments[1]), arguments[2]);
+            InternalTopic topic = new InternalTopic("__consumer_offsets", new GroupCoordinatorRecordSerde(),
+                CoordinatorRecordJsonConverters::writeRecordKeyAsJson, CoordinatorRecordJsonConverters::writeRecordValueAsJson);
+            topic.write(topic.read(port), Path.of(arguments[1]), arguments[2]);
         }
     }
 
@@ -204,45 +194,5 @@ final class GroupScript {
             }
             Thread.sleep(POLL.toMillis());
         }
-    }
-
-    private void write(Path file, String broker) throws Exception {
-        List<String> lines = new ArrayList<>();
-        lines.add("# The records of " + INTERNAL + " as " + broker + " wrote them: partition, key, value, and what they say.");
-        try (Consumer<byte[], byte[]> reader = new KafkaConsumer<>(client())) {
-            for (PartitionInfo info : reader.partitionsFor(INTERNAL).stream().sorted(Comparator.comparing(PartitionInfo::partition)).toList()) {
-                TopicPartition partition = new TopicPartition(INTERNAL, info.partition());
-                long end = admin.listOffsets(Map.of(partition, OffsetSpec.latest())).partitionResult(partition).get().offset();
-                reader.assign(List.of(partition));
-                reader.seekToBeginning(List.of(partition));
-                while (reader.position(partition) < end) {
-                    for (ConsumerRecord<byte[], byte[]> record : reader.poll(POLL)) {
-                        lines.add(line(record));
-                    }
-                }
-            }
-        }
-        Files.createDirectories(file.getParent());
-        Files.write(file, lines);
-    }
-
-    private static String line(ConsumerRecord<byte[], byte[]> record) {
-        String value = record.value() == null ? "null" : HexFormat.of().formatHex(record.value());
-        return record.partition() + " " + HexFormat.of().formatHex(record.key()) + " " + value + " " + json(record);
-    }
-
-    /** As Kafka's own message formatters print a record, for every type of it. */
-    private static ObjectNode json(ConsumerRecord<byte[], byte[]> record) {
-        ByteBuffer value = record.value() == null ? null : ByteBuffer.wrap(record.value());
-        CoordinatorRecord read = new GroupCoordinatorRecordSerde().deserialize(ByteBuffer.wrap(record.key()), value);
-        ObjectNode json = JsonNodeFactory.instance.objectNode();
-        json.putObject("key").put("type", read.key().apiKey()).set("data", CoordinatorRecordJsonConverters.writeRecordKeyAsJson(read.key()));
-        if (read.value() == null) {
-            json.putNull("value");
-        } else {
-            json.putObject("value").put("version", read.value().version())
-                .set("data", CoordinatorRecordJsonConverters.writeRecordValueAsJson(read.value().message(), read.value().version()));
-        }
-        return json;
     }
 }

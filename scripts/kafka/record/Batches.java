@@ -47,6 +47,10 @@ final class Batches {
         return MemoryRecords.withIdempotentRecords(Compression.NONE, producerId, (short) epoch, sequence, records(second, count));
     }
 
+    static MemoryRecords transactional(long producerId, int epoch, int sequence, long second, int count) {
+        return MemoryRecords.withTransactionalRecords(Compression.NONE, producerId, (short) epoch, sequence, records(second, count));
+    }
+
     static MemoryRecords at(long timestamp) {
         return MemoryRecords.withRecords(Compression.NONE, new SimpleRecord(timestamp, utf8("value")));
     }

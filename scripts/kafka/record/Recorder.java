@@ -38,6 +38,7 @@ final class Recorder {
     private final Path folder;
     private final List<String> index = new ArrayList<>();
     private final Map<String, byte[]> bound = new LinkedHashMap<>();
+    private final List<String> awaited = new ArrayList<>();
     private Socket socket;
     private int connection;
     private int correlationId;
@@ -97,6 +98,11 @@ final class Recorder {
     /** From now on a request that contains these bytes is marked: whoever replays it puts its own broker's value there. */
     void bind(String name, byte[] value) {
         bound.put(name, value);
+    }
+
+    /** What the recorder has waited for since the last exchange; whoever replays it waits too, before the next. */
+    void awaited(String what) {
+        awaited.add(what);
     }
 
     byte[] frame(ApiKeys api, short version, ApiMessage request) {
@@ -177,6 +183,10 @@ final class Recorder {
         if (response != null) {
             text.append("# response ").append(response).append('\n');
         }
+        for (String what : awaited) {
+            text.append("await ").append(what).append('\n');
+        }
+        awaited.clear();
         for (Map.Entry<String, byte[]> entry : bound.entrySet()) {
             if (contains(frame, entry.getValue())) {
                 text.append("use ").append(entry.getKey()).append(' ').append(HexFormat.of().formatHex(entry.getValue())).append('\n');

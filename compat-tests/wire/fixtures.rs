@@ -9,6 +9,8 @@ pub struct Exchange {
     pub name: String,
     /// The number of its connection.
     pub connection: u32,
+    /// Transactional ids whose transactions had ended before it.
+    pub awaits: Vec<String>,
     /// What the request holds of earlier replies: what it is, and its bytes.
     pub uses: Vec<(String, Vec<u8>)>,
     /// What later requests use of the reply.
@@ -35,6 +37,11 @@ impl Exchange {
     pub fn api(&self) -> Option<(i16, i16)> {
         let &[k0, k1, v0, v1] = self.request.get(4..)?.first_chunk()?;
         Some((i16::from_be_bytes([k0, k1]), i16::from_be_bytes([v0, v1])))
+    }
+
+    /// It is about transactions.
+    pub fn is_of_transactions(&self) -> bool {
+        self.name.contains("-txn-")
     }
 
     /// The broker was meant to close the connection: the request is none.
@@ -74,11 +81,12 @@ fn folder() -> PathBuf {
 
 fn read(name: &str, connection: u32) -> Exchange {
     let text = fs::read_to_string(folder().join(name)).unwrap();
-    let (mut uses, mut binds) = (Vec::new(), Vec::new());
+    let (mut awaits, mut uses, mut binds) = (Vec::new(), Vec::new(), Vec::new());
     let (mut request, mut reply) = (None, None);
     for line in text.lines() {
         let mut words = line.split(' ');
         match (words.next().unwrap(), words.next(), words.next()) {
+            ("await", Some("end-of-transaction"), Some(id)) => awaits.push(id.to_owned()),
             ("use", Some(what), Some(value)) => uses.push((what.to_owned(), bytes(value))),
             ("bind", Some(what), Some(value)) => binds.push((what.to_owned(), bytes(value))),
             (">", Some(frame), None) => request = Some(bytes(frame)),
@@ -90,7 +98,7 @@ fn read(name: &str, connection: u32) -> Exchange {
         }
     }
     let (request, reply) = (request.expect(name), reply.expect(name));
-    Exchange { name: name.to_owned(), connection, uses, binds, request, reply }
+    Exchange { name: name.to_owned(), connection, awaits, uses, binds, request, reply }
 }
 
 fn bytes(hex: &str) -> Vec<u8> {

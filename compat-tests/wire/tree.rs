@@ -32,6 +32,8 @@ const IDENTITIES: &[&str] = &[
     "partition",
     "index",
     "batch_index",
+    "transactional_id",
+    "producer_id",
 ];
 
 /// The fields of a message.

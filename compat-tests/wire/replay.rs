@@ -22,7 +22,6 @@ const FREE: &[(&str, &str)] = &[
     ("port", "a port"),
     ("coordinators[*].port", "a port"),
     ("session_id", "an id"),
-    ("producer_id", "an id"),
     ("*log_append_time_ms", "a time"),
     ("*.transaction_start_time_ms", "a time"),
     ("*.last_timestamp", "the time of a marker"),

@@ -2,6 +2,7 @@ import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.message.ConsumerGroupHeartbeatResponseData;
 import org.apache.kafka.common.message.CreateTopicsResponseData;
 import org.apache.kafka.common.message.FetchResponseData;
+import org.apache.kafka.common.message.InitProducerIdResponseData;
 import org.apache.kafka.common.message.JoinGroupResponseData;
 import org.apache.kafka.common.message.MetadataResponseData;
 import org.apache.kafka.common.protocol.ApiKeys;
@@ -12,7 +13,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import java.util.TreeMap;
 
-/** Which values a reply chooses that later requests repeat: the ids of topics, of fetch sessions, and of members. */
+/** Which values a reply chooses that later requests repeat: the ids of topics, of fetch sessions, of members, and of producers. */
 final class Bindings {
     private static final int MADE_BY_BROKER = 22;
 
@@ -39,6 +40,12 @@ final class Bindings {
                 break;
             case CONSUMER_GROUP_HEARTBEAT:
                 member(found, ((ConsumerGroupHeartbeatResponseData) response).memberId());
+                break;
+            case INIT_PRODUCER_ID:
+                long producer = ((InitProducerIdResponseData) response).producerId();
+                if (producer >= 0) {
+                    found.put("producer-id:" + producer, ByteBuffer.allocate(8).putLong(producer).array());
+                }
                 break;
             default:
                 break;

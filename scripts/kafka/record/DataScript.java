@@ -26,6 +26,7 @@ final class DataScript {
     private static final int TIMEOUT_MS = 10_000;
     private static final int ANY_EPOCH = -1;
     private static final int MUCH = 1 << 20;
+    private static final long FIRST_RECORDED_PRODUCER = 0x2100;
     private static final int BATCH_LENGTH = 8;
     private static final int BATCH_ATTRIBUTES = 21;
     private static final int BATCH_LAST_OFFSET_DELTA = 23;
@@ -43,11 +44,16 @@ final class DataScript {
     }
 
     void initProducerId() throws Exception {
-        // the first one makes the broker ask its controller for a block of ids, and is told to come again
-        InitProducerIdRequestData first = new InitProducerIdRequestData().setTransactionalId(null).setTransactionTimeoutMs(Integer.MAX_VALUE);
-        while (((InitProducerIdResponseData) recorder.unrecorded(ApiKeys.INIT_PRODUCER_ID, 5, first)).errorCode() != 0) {
-            script.applied();
-        }
+        // the ids that are recorded are beyond these: eight bytes that stand for nothing else in any message
+        InitProducerIdRequestData next = new InitProducerIdRequestData().setTransactionalId(null).setTransactionTimeoutMs(Integer.MAX_VALUE);
+        InitProducerIdResponseData reply;
+        do {
+            reply = (InitProducerIdResponseData) recorder.unrecorded(ApiKeys.INIT_PRODUCER_ID, 5, next);
+            // the broker asks its controller for a block of ids, and tells whoever needs one meanwhile to come again
+            if (reply.errorCode() != 0) {
+                script.applied();
+            }
+        } while (reply.producerId() < FIRST_RECORDED_PRODUCER);
         for (int version : new int[] {0, 2, 5}) {
             recorder.exchange(ApiKeys.INIT_PRODUCER_ID, version, "new", new InitProducerIdRequestData().setTransactionalId(null).setTransactionTimeoutMs(Integer.MAX_VALUE));
         }

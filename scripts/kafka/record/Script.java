@@ -1,6 +1,7 @@
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.message.CreateTopicsRequestData;
 import org.apache.kafka.common.message.CreateTopicsRequestData.CreatableTopic;
+import org.apache.kafka.common.message.CreateTopicsRequestData.CreatableTopicConfig;
 import org.apache.kafka.common.message.MetadataRequestData;
 import org.apache.kafka.common.message.MetadataRequestData.MetadataRequestTopic;
 import org.apache.kafka.common.message.MetadataResponseData;
@@ -52,6 +53,7 @@ final class Script {
         admin.findCoordinator();
         admin.coordinatorFound();
         script.groups();
+        script.transactions();
         admin.refused();
         Files.writeString(Path.of(arguments[1], "APIS"), "# The APIs and features of " + arguments[2] + ": key, name, lowest and highest version.\n" + admin.table());
         recorder.finish(arguments[2]);
@@ -78,6 +80,38 @@ final class Script {
         consumer.staticMembers();
         consumer.refused();
         classic.listed();
+    }
+
+    /** Everything about transactions, which starts from no transactional id and topics of its own. */
+    private void transactions() throws Exception {
+        CreateTopicsRequestData topics = new CreateTopicsRequestData().setTimeoutMs(SETTLED_WITHIN_MS);
+        List<String> names = new ArrayList<>(List.of(TransactionScript.TOPIC, TransactionScript.OTHER, TransactionDataScript.MARKED,
+            TransactionDataScript.INTERLEAVED, TransactionDataScript.INDEXED));
+        TransactionDataScript.PRODUCE_VERSIONS.forEach(version -> names.add(TransactionDataScript.topic(version)));
+        for (String name : names) {
+            CreatableTopic topic = new CreatableTopic().setName(name).setNumPartitions(name.equals(TransactionScript.TOPIC) ? 3 : 2).setReplicationFactor((short) 1);
+            // years lie between the times of the records and those of the markers, which is not to end a segment
+            topic.configs().add(new CreatableTopicConfig().setName("segment.ms").setValue(Long.toString(Long.MAX_VALUE)));
+            topics.topics().add(topic);
+        }
+        topics.topics().find(TransactionDataScript.INDEXED).configs().add(new CreatableTopicConfig().setName("index.interval.bytes").setValue("0"));
+        recorder.exchange(ApiKeys.CREATE_TOPICS, 7, "txn-topics", topics);
+        settled(names.toArray(new String[0]));
+        Transactions transactions = new Transactions(recorder);
+        TransactionScript coordinator = new TransactionScript(recorder, transactions);
+        TransactionDataScript data = new TransactionDataScript(this, transactions);
+        TransactionOffsetsScript offsets = new TransactionOffsetsScript(this, transactions);
+        coordinator.findCoordinator();
+        coordinator.initProducerId();
+        coordinator.addPartitions();
+        coordinator.addOffsets();
+        coordinator.ends();
+        coordinator.asked();
+        data.produce();
+        data.interleaved();
+        data.markers();
+        offsets.commits();
+        offsets.members();
     }
 
     /** The id of a topic that exists; a zero id for one that does not. */

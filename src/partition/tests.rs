@@ -4,6 +4,7 @@ use crate::log::EpochStart;
 use futures_util::FutureExt;
 use proptest::prelude::*;
 
+mod recorded;
 mod transactions;
 
 const NOW: Millis = 5_000;

@@ -6,6 +6,8 @@ use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 
+mod golden;
+
 fn state() -> impl Strategy<Value = TransactionState> {
     proptest::sample::select(TransactionState::ALL.to_vec())
 }

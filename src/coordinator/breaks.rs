@@ -19,8 +19,8 @@ pub enum Break {
     Topics,
     /// Transactions: requests of any epoch are let in.
     ProducerEpoch,
-    /// Transactions: a coordinator takes the markers of its predecessor for its own.
-    CoordinatorEpoch,
+    /// Transactions: what was reported to a shard that has been dropped counts for its successor.
+    LateReport,
 }
 
 /// Whether a rule is switched off.

@@ -90,10 +90,10 @@ impl TxnShard {
         now: Now,
         transactional_id: &str,
         producer: ProducerIdAndEpoch,
-        coordinator_epoch: i32,
+        life: u64,
         out: &mut Out,
     ) {
-        let asked = coordinator_epoch == self.coordinator_epoch || broken(Break::CoordinatorEpoch);
+        let asked = life == self.life || broken(Break::LateReport);
         let Some((id, transaction)) = self.transactions.get_key_value(transactional_id) else { return };
         if asked && transaction.state.is_ending() && transaction.producer == producer {
             let (id, completed) = (id.clone(), transaction.completed(now.wall));

@@ -48,7 +48,7 @@ const GROWTH_BYTES: usize = 32;
 /// All transactional ids of one partition of `__transaction_state`.
 pub struct TxnShard {
     settings: Arc<TxnSettings>,
-    coordinator_epoch: i32,
+    life: u64,
     transactions: BTreeMap<Arc<str>, Transaction>,
     timers: Timers<Timer>,
 }
@@ -77,10 +77,10 @@ impl From<ErrorCode> for Refusal {
 }
 
 impl TxnShard {
-    /// A shard without transactional ids. The coordinator's epoch must be above those of all that were there before it, so
-    /// that what they had begun is told apart.
-    pub fn new(settings: Arc<TxnSettings>, coordinator_epoch: i32) -> Self {
-        TxnShard { settings, coordinator_epoch, transactions: BTreeMap::new(), timers: Timers::default() }
+    /// A shard without transactional ids. No other of this partition may have the same `life`, as long as anybody can come who
+    /// was sent by that one.
+    pub fn new(settings: Arc<TxnSettings>, life: u64) -> Self {
+        TxnShard { settings, life, transactions: BTreeMap::new(), timers: Timers::default() }
     }
 
     /// What is known of a transactional id.
@@ -139,7 +139,7 @@ impl TxnShard {
             committed: transaction.state.is_committed(),
             version: transaction.version,
             partitions: transaction.partitions.iter().cloned().collect(),
-            coordinator_epoch: self.coordinator_epoch,
+            life: self.life,
         });
     }
 
@@ -185,8 +185,8 @@ impl Shard for TxnShard {
                 let ended = self.end_transaction(now, &transactional_id, producer, committed, version, fresh, out);
                 replied(ended, Reply::EndTransaction)
             }
-            Request::MarkersWritten { transactional_id, producer, coordinator_epoch } => {
-                self.markers_written(now, &transactional_id, producer, coordinator_epoch, out);
+            Request::MarkersWritten { transactional_id, producer, life } => {
+                self.markers_written(now, &transactional_id, producer, life, out);
                 Reply::MarkersWritten
             }
             Request::Describe { transactional_id } => Reply::Describe(self.describe(&transactional_id)),
@@ -200,6 +200,11 @@ impl Shard for TxnShard {
             Some(value) => drop(self.transactions.insert(record.transactional_id, Transaction::stored(value))),
             None => drop(self.transactions.remove(&record.transactional_id)),
         }
+    }
+
+    /// Others wait for the end of a transaction.
+    fn writes_much(request: &Request) -> bool {
+        matches!(request, Request::InitProducerId { .. } | Request::AddPartitions { .. })
     }
 
     fn loaded(&mut self, now: Now, out: &mut Out) {

@@ -103,8 +103,8 @@ pub enum Request {
         transactional_id: Arc<str>,
         /// The producer that the markers bear.
         producer: ProducerIdAndEpoch,
-        /// Of the coordinator that asked: what an earlier one asked for is nothing to its successor.
-        coordinator_epoch: i32,
+        /// From [`WriteMarkers::life`].
+        life: u64,
     },
     /// What is known of a transactional id.
     Describe {
@@ -190,7 +190,7 @@ pub struct WriteMarkers {
     pub version: TransactionVersion,
     /// Where; may be empty.
     pub partitions: Vec<TopicPartition>,
-    /// Of the coordinator, higher than that of all before it. A partition that has seen a higher one must refuse the markers:
-    /// with V0 the next transaction of the producer has the same epoch, and would be ended by them.
-    pub coordinator_epoch: i32,
+    /// Of the shard that decided. With V0 the producer's next transaction has the same epoch, and would pass for written if
+    /// a report to a shard that has been dropped since reached its successor.
+    pub life: u64,
 }

@@ -21,7 +21,7 @@ pub struct Bench {
     /// What was to be done, and has not been reported.
     pub commands: Vec<WriteMarkers>,
     pub settings: TxnSettings,
-    pub coordinator_epoch: i32,
+    pub life: u64,
     mirror: TxnShard,
     next_id: i64,
     next_ticket: u64,
@@ -51,7 +51,7 @@ impl Bench {
             now: Now { monotonic: 0, wall: 1_000_000 },
             log: Vec::new(),
             commands: Vec::new(),
-            coordinator_epoch: 1,
+            life: 1,
             mirror: shard(0),
             settings: settings.clone(),
             next_id: 1_000,
@@ -182,8 +182,8 @@ impl Bench {
     }
 
     pub fn report(&mut self, command: &WriteMarkers) {
-        let WriteMarkers { transactional_id, producer, coordinator_epoch, .. } = command.clone();
-        let reply = self.ask(Request::MarkersWritten { transactional_id, producer, coordinator_epoch });
+        let WriteMarkers { transactional_id, producer, life, .. } = command.clone();
+        let reply = self.ask(Request::MarkersWritten { transactional_id, producer, life });
         assert_eq!(reply, Reply::MarkersWritten);
     }
 
@@ -197,9 +197,9 @@ impl Bench {
 
     /// A new coordinator, of what is in the log.
     pub fn restart(&mut self) {
-        self.coordinator_epoch += 1;
+        self.life += 1;
         self.commands.clear();
-        self.shard = TxnShard::new(Arc::new(self.settings.clone()), self.coordinator_epoch);
+        self.shard = TxnShard::new(Arc::new(self.settings.clone()), self.life);
         self.log.iter().cloned().for_each(|record| self.shard.apply(record));
         self.step(|shard, now, out| shard.loaded(now, out));
     }

@@ -95,7 +95,7 @@ fn a_transaction_goes_all_the_way() {
         committed: true,
         version: V2,
         partitions: partitions(&[0, 1, 2]),
-        coordinator_epoch: 1,
+        life: 1,
     };
     assert_eq!(bench.commands, [command]);
     let tx = bench.tx();
@@ -232,10 +232,10 @@ fn a_decision_is_carried_out_by_whoever_comes_next() {
             let before = bench.commands.clone();
             bench.restart();
             let [again] = &bench.commands[..] else { panic!("{:?}", bench.commands) };
-            assert_eq!(*again, WriteMarkers { coordinator_epoch: 2, ..before[0].clone() });
+            assert_eq!(*again, WriteMarkers { life: 2, ..before[0].clone() });
 
             bench.report(&before[0]);
-            assert!(bench.tx().state.is_ending(), "what the coordinator before had begun is not it");
+            assert!(bench.tx().state.is_ending(), "what was reported to the one before is not it");
             bench.write_markers();
             let state = if committed { TransactionState::CompleteCommit } else { TransactionState::CompleteAbort };
             assert_eq!(bench.tx().state, state);

@@ -51,6 +51,9 @@ async fn producer(ctx: &Ctx, request: &InitProducerIdRequest) -> Result<Producer
     let Some(id) = &request.transactional_id else {
         return Ok(ProducerIdAndEpoch { producer_id: fresh(ctx).await?, producer_epoch: 0 });
     };
+    if id.is_empty() {
+        return Err(ErrorCode::InvalidRequest);
+    }
     let init = |fresh| Request::InitProducerId {
         transactional_id: id.to_string(),
         transaction_timeout_ms: request.transaction_timeout_ms,

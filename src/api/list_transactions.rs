@@ -7,16 +7,13 @@
 
 use super::context::{Ctx, Operation, Resource, authorize, throttle};
 use super::errors::ErrorCode;
+use crate::coordinator::expressions::compile;
 use crate::coordinator::txn::records::TransactionState;
 use crate::coordinator::txn::request::{Filters, Listed};
 use kafka_protocol::messages::list_transactions_response::TransactionState as Told;
 use kafka_protocol::messages::{ListTransactionsRequest, ListTransactionsResponse, TransactionalId};
 use kafka_protocol::protocol::StrBytes;
-use regex::{Regex, RegexBuilder};
 use std::sync::Arc;
-
-/// Bytes that a compiled pattern may have.
-const PATTERN_BYTES: usize = 1 << 20;
 
 pub(super) async fn handle(ctx: Arc<Ctx>, request: ListTransactionsRequest) -> ListTransactionsResponse {
     let response = ListTransactionsResponse::default().with_throttle_time_ms(throttle(&ctx));
@@ -27,7 +24,7 @@ pub(super) async fn handle(ctx: Arc<Ctx>, request: ListTransactionsRequest) -> L
         return response;
     }
     let pattern = request.transactional_id_pattern.as_deref().filter(|pattern| !pattern.is_empty());
-    let Ok(transactional_id_pattern) = pattern.map(whole).transpose() else {
+    let Ok(transactional_id_pattern) = pattern.map(compile).transpose() else {
         return response.with_error_code(ErrorCode::InvalidRegularExpression.code());
     };
     let filters = Filters {
@@ -44,13 +41,6 @@ pub(super) async fn handle(ctx: Arc<Ctx>, request: ListTransactionsRequest) -> L
         }
         Err(error) => response.with_error_code(ErrorCode::from(&error).code()),
     }
-}
-
-/// A pattern that a whole id must match.
-fn whole(pattern: &str) -> Result<Regex, regex::Error> {
-    // By itself first: a parenthesis must not be closed by the one that is put around it.
-    Regex::new(pattern)?;
-    RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(PATTERN_BYTES).build()
 }
 
 fn told(listed: Listed) -> Told {

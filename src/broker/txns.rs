@@ -18,7 +18,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
@@ -61,7 +61,7 @@ impl Txns {
         let coordinator_epoch = partitions.leader_epoch();
         let (sender, jobs) = mpsc::unbounded_channel();
         let settings = Arc::new(TxnSettings::new(&config));
-        let (loads, home_config, home_catalog) = (AtomicI32::new(0), config.clone(), catalog.clone());
+        let (loads, home_config, home_catalog) = (AtomicU64::new(0), config.clone(), catalog.clone());
         let home = TxnHome { config: home_config, catalog: home_catalog, partitions, settings, loads, jobs: sender };
         Txns {
             shell: Shell::new(Arc::new(home)),
@@ -218,7 +218,7 @@ impl Txns {
         let noted = Request::MarkersWritten {
             transactional_id: order.transactional_id.clone(),
             producer: order.producer,
-            coordinator_epoch: order.coordinator_epoch,
+            life: order.life,
         };
         // Where it is not noted, the coordinator is gone, and the next one will have the markers written again.
         let _ = self.shell.call(index, noted).await;
@@ -265,7 +265,7 @@ struct TxnHome {
     partitions: Arc<Partitions>,
     settings: Arc<TxnSettings>,
     /// How many shards have been loaded: each has a number of its own.
-    loads: AtomicI32,
+    loads: AtomicU64,
     jobs: mpsc::UnboundedSender<Job>,
 }
 

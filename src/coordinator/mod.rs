@@ -6,6 +6,7 @@
 //! (Kafka's `CoordinatorShard` and `CoordinatorRuntime`, without their snapshots: nothing is ever rolled back.)
 
 mod breaks;
+pub mod expressions;
 pub mod group;
 mod placement;
 pub mod records;

@@ -28,11 +28,12 @@ impl Asking {
         let is_one = producers.all(|other| other == producer);
         let granted = |id: &&str| authorize(ctx, Operation::Write, Resource::TransactionalId(id));
         let Some(transactional_id) = transactional_id.filter(granted) else {
-            refuse_all(&mut parts, ErrorCode::TransactionalIdAuthorizationFailed);
+            refuse_all(&mut parts, || Refusal::code(ErrorCode::TransactionalIdAuthorizationFailed));
             return None;
         };
         if !is_one {
-            refuse_all(&mut parts, ErrorCode::InvalidProducerIdMapping);
+            let text = "Transactional records contained more than one producer ID";
+            refuse_all(&mut parts, || Refusal::text(ErrorCode::InvalidProducerIdMapping, text));
             return None;
         }
         let bumps_epoch = version_of_produce(ctx.version).bumps_epochs();
@@ -66,7 +67,7 @@ fn producer(part: &Part) -> Option<ProducerIdAndEpoch> {
 /// Takes a guard where the coordinator has to be asked.
 fn to_be_verified(part: &mut Part, bumps_epoch: bool) -> Option<TopicPartition> {
     let Part::Checked(checked) = part else { return None };
-    let Checked { served, topic, partition, batch, now, guard, log_start, .. } = &mut **checked;
+    let Checked { served, topic, partition, batch, now, guard, .. } = &mut **checked;
     if !batch.header.is_transactional() {
         return None;
     }
@@ -78,15 +79,15 @@ fn to_be_verified(part: &mut Part, bumps_epoch: bool) -> Option<TopicPartition> 
         }
         Err(error) => {
             let error = AppendError::from(error);
-            *part = Part::Refused(Refusal { log_start: *log_start, ..Refusal::text(ErrorCode::from(&error), error) });
+            *part = Part::Refused(Refusal::text(ErrorCode::from(&error), error));
             None
         }
     }
 }
 
-fn refuse_all(parts: &mut [&mut Part], code: ErrorCode) {
+fn refuse_all(parts: &mut [&mut Part], refusal: impl Fn() -> Refusal) {
     for part in parts {
-        **part = Part::Refused(Refusal::code(code));
+        **part = Part::Refused(refusal());
     }
 }
 

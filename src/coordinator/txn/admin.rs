@@ -38,5 +38,5 @@ fn fits(id: &str, transaction: &Transaction, filters: &Filters, now: Now) -> boo
     (producer_ids.is_empty() || producer_ids.contains(&transaction.producer.producer_id))
         && (states.is_empty() || states.iter().any(|state| state == transaction.state.name()))
         && (*duration_ms < 0 || age_ms > *duration_ms)
-        && transactional_id_pattern.as_ref().is_none_or(|pattern| pattern.is_match(id))
+        && transactional_id_pattern.as_ref().is_none_or(|pattern| pattern.is_match(id.as_bytes()))
 }

@@ -4,9 +4,8 @@
 //! asks again since it got no answer is known by the epoch before. It may also end a transaction that it does not know to
 //! have begun: nothing but an abort of nothing comes of it.
 //!
-//! A commit that comes when the transaction was aborted for its age is answered PRODUCER_FENCED, as Kafka does since
-//! KAFKA-20785, not INVALID_TXN_STATE as 4.3.1 does: that is fatal for clients, though nothing is wrong with them, and only
-//! an abort by the coordinator can lie behind it.
+//! A commit that comes when the transaction was aborted for its age is INVALID_TXN_STATE, as with Kafka 4.3.1; newer ones say
+//! PRODUCER_FENCED (KAFKA-20785).
 //!
 //! An abort by the coordinator gives the producer no new id, though the highest epoch may be reached by it: there is nobody
 //! who could be told. The client's next request does (Kafka's coordinator takes an id at once, KAFKA-20090; the client sees
@@ -147,8 +146,7 @@ fn verdict_by_epoch(
         TransactionState::Ongoing if current => Ok(Verdict::Ends),
         TransactionState::CompleteCommit if again && committed => Ok(Verdict::Ended),
         TransactionState::CompleteAbort if again && !committed => Ok(Verdict::Ended),
-        TransactionState::CompleteAbort if again => Err(ErrorCode::ProducerFenced),
-        TransactionState::CompleteCommit if again => Err(ErrorCode::InvalidTxnState),
+        TransactionState::CompleteAbort | TransactionState::CompleteCommit if again => Err(ErrorCode::InvalidTxnState),
         _ if !current => Err(ErrorCode::ProducerFenced),
         _ if committed => Err(ErrorCode::InvalidTxnState),
         _ => Ok(Verdict::Ends),

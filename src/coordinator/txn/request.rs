@@ -125,8 +125,8 @@ pub struct Filters {
     /// Only those that began longer ago, milliseconds; -1 for all. As with Kafka also those that are over, and those that
     /// never began.
     pub duration_ms: i64,
-    /// A regular expression, anchored at both ends by the caller: the whole transactional id must match.
-    pub transactional_id_pattern: Option<regex::Regex>,
+    /// A regular expression ([`expressions`](crate::coordinator::expressions)): the whole transactional id must match.
+    pub transactional_id_pattern: Option<regex::bytes::Regex>,
 }
 
 /// What is answered.

@@ -13,8 +13,9 @@ use super::super::{Cx, GroupTimer};
 use super::members::{Current, JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH, Member, MemberState, Partitions};
 use super::reconcile::{Goal, Owned, next};
 use super::state::kept_bytes;
-use super::{ConsumerGroup, ConsumerTimer, Refused, heartbeat_interval_ms, regex, session_timeout_ms};
+use super::{ConsumerGroup, ConsumerTimer, Refused, heartbeat_interval_ms, session_timeout_ms};
 use crate::coordinator::breaks::{Break, broken};
+use crate::coordinator::expressions::compile;
 use crate::wire::errors::ErrorCode;
 use kafka_protocol::messages::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
 use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
@@ -220,7 +221,7 @@ impl ConsumerGroup {
         if member.and_then(|member| member.regex()) == Some(new) || self.state.members_with_regex(new) > 0 {
             return Ok(());
         }
-        regex::compile(new).map(drop).map_err(|why| {
+        compile(new).map(drop).map_err(|why| {
             let message = format!("SubscribedTopicRegex `{new}` is not a valid regular expression: {why}.");
             Refused::new(ErrorCode::InvalidRegularExpression, message)
         })

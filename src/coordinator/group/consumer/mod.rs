@@ -20,7 +20,6 @@ mod reconcile;
 mod regex;
 mod state;
 mod subscription;
-mod syntax;
 mod target;
 
 pub use heartbeat::validate;

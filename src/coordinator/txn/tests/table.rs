@@ -56,8 +56,7 @@ const V2_TABLE: &[Row] = &[
     (Verify, Next, [Fenced; 6]),
     (Verify, Stranger, [Mapping; 6]),
     (Commit, Current, [State, Done, Wait, Wait, State, State]),
-    // The last of these since KAFKA-20785; 4.3.1 says INVALID_TXN_STATE.
-    (Commit, Before, [Fenced, Fenced, Wait, Wait, Done, Fenced]),
+    (Commit, Before, [Fenced, Fenced, Wait, Wait, Done, State]),
     (Commit, Old, [Fenced, Fenced, Wait, Wait, Fenced, Fenced]),
     (Commit, Next, [Fenced, Fenced, Wait, Wait, Fenced, Fenced]),
     (Commit, Stranger, [Mapping, Mapping, Wait, Wait, Mapping, Mapping]),

@@ -1,7 +1,7 @@
 //! Static members, regular expressions, offsets: who may do what.
 
-use super::super::regex::compile;
 use super::world::*;
+use crate::coordinator::expressions::compile;
 use crate::coordinator::group::request::{CommitOffset, CommitOffsets, FetchOffsets, Reply, Request};
 use crate::wire::errors::ErrorCode;
 use kafka_protocol::messages::ConsumerGroupHeartbeatRequest;

@@ -98,7 +98,7 @@ fn class_length(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::regex::compile;
+    use super::super::compile;
 
     #[test]
     fn quoted_text_stands_for_itself() {

@@ -13,6 +13,7 @@ mod proxy;
 
 mod admin;
 mod groups;
+mod history;
 mod idempotence;
 mod kills;
 mod order;

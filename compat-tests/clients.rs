@@ -31,7 +31,11 @@ pub struct Admin {
 
 impl Admin {
     pub fn new(broker: &Ottla) -> Self {
-        let client = config(&broker.bootstrap(), &[]).create().unwrap();
+        Self::at(&broker.bootstrap())
+    }
+
+    pub fn at(bootstrap: &str) -> Self {
+        let client = config(bootstrap, &[]).create().unwrap();
         Self { client, runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap() }
     }
 

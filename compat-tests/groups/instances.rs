@@ -1,10 +1,10 @@
 //! Static members: they come back without a rebalance, and of two with the same instance id the first is fenced.
 
-use super::Stage;
 use super::judge;
 use super::member::Member;
 use crate::clients::Admin;
 use crate::common::{Rng, until};
+use crate::stage::Stage;
 use std::collections::BTreeSet;
 
 const PARTITIONS: i32 = 12;
@@ -24,7 +24,7 @@ fn start(stage: &Stage, instance: &str) -> Member {
 #[test]
 fn they_come_back_to_what_they_had() {
     let mut stage = Stage::new(&mut Rng::seeded(), &[]);
-    Admin::new(stage.broker()).create("t", PARTITIONS, &[]);
+    Admin::at(&stage.direct()).create("t", PARTITIONS, &[]);
     let (first, second) = (start(&stage, "a"), start(&stage, "b"));
     let half = |member: &Member| member.last().filter(|owned| owned.partitions.len() == 6);
     let (before, of_second) = until("both have their half", || Some((half(&first)?, half(&second)?)));
@@ -57,11 +57,11 @@ fn they_come_back_to_what_they_had() {
     assert_eq!(ids.len(), 5, "a member id of its own each time: {ids:?}");
     assert_eq!(second.told().owned.len(), undisturbed, "the other member notices nothing: {:?}", second.told().owned);
 
-    let records = judge::records(&stage.broker().bootstrap(), "g");
+    let records = judge::records(&stage.direct(), "g");
     let (last, generation) = judge::generations(&records).pop_last().unwrap();
     assert_eq!(last, before.generation);
     assert_eq!(generation.members, BTreeSet::from(["a".to_string(), "b".to_string()]));
     assert_eq!(generation.shares.unwrap()["a"], before.partitions);
     drop((again, other, second));
-    stage.stop().assert_sound();
+    stage.stop();
 }

@@ -1,30 +1,24 @@
 //! Members of groups as processes of their own, which can be killed, halted for a while, or asked to leave.
 //!
-//! A member is this test binary once more. Its settings are in the environment, it leaves when its standard input ends,
-//! and it tells line by line what becomes of it. The generation comes from librdkafka's debug log, which is delivered
-//! before the callback of the rebalance: the client shows it nowhere else.
+//! The generation comes from librdkafka's debug log, which is delivered before the callback of the rebalance: the client
+//! shows it nowhere else.
 
+use crate::actors::{self, Actor, tell};
 use crate::clients::config;
-use crate::common::until;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Names the variable with a member's settings: its topic in the first line, then one setting of librdkafka in each.
-const SETTINGS: &str = "COMPAT_GROUP_MEMBER";
-/// The test below, as the harness calls it.
-const PROCESS: &str = "groups::member::process";
+/// The test below, whose settings are its topic in the first line, then one setting of librdkafka in each.
+const PART: &str = "groups::member::process";
 /// A member's commits are not closer than this.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -76,10 +70,8 @@ impl Told {
 
 /// A member. Dropped, it is killed.
 pub struct Member {
-    child: Child,
-    stdin: Option<ChildStdin>,
+    actor: Actor,
     told: Arc<Mutex<Told>>,
-    reading: Option<JoinHandle<()>>,
 }
 
 impl Member {
@@ -87,25 +79,10 @@ impl Member {
     pub fn start(bootstrap: &str, group: &str, topic: &str, settings: &[(&str, &str)]) -> Self {
         let mut text = format!("{topic}\nbootstrap.servers={bootstrap}\ngroup.id={group}\n");
         text.extend(settings.iter().map(|(name, value)| format!("{name}={value}\n")));
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([PROCESS, "--exact", "--ignored", "--nocapture"])
-            .env(SETTINGS, text)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
         let told = Arc::new(Mutex::new(Told::default()));
-        let (stdin, lines, to) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()), told.clone());
-        let reading = thread::spawn(move || {
-            // A member that is killed may be cut off in a line: only whole ones count.
-            let mut lines = lines;
-            let mut line = String::new();
-            while lines.read_line(&mut line).is_ok_and(|length| length > 0) && line.ends_with('\n') {
-                to.lock().unwrap().take(line.trim_end_matches('\n'));
-                line.clear();
-            }
-        });
-        Self { child, stdin, told, reading: Some(reading) }
+        let to = told.clone();
+        let actor = Actor::start(PART, &text, move |line| to.lock().unwrap().take(line));
+        Self { actor, told }
     }
 
     /// What it owns as far as it has told.
@@ -124,55 +101,34 @@ impl Member {
     }
 
     pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        self.actor.signal(signal);
     }
 
     /// Asks it to leave; it goes on until then.
     pub fn ask_to_leave(&mut self) {
-        self.stdin = None;
+        self.actor.ask_to_end();
     }
 
     /// Has it leave, and waits until it is gone.
     pub fn leave(mut self) -> Told {
-        self.ask_to_leave();
-        let status = until("a member leaves", || self.child.try_wait().unwrap());
-        assert!(status.success(), "{status}");
-        self.end()
+        self.actor.end();
+        self.told()
     }
 
     /// `kill -9`.
     pub fn kill(mut self) -> Told {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        self.end()
-    }
-
-    fn end(&mut self) -> Told {
-        self.reading.take().unwrap().join().unwrap();
+        self.actor.kill();
         self.told()
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
 #[test]
 #[ignore = "the stories start it as a process of its own"]
 fn process() {
-    let Ok(settings) = std::env::var(SETTINGS) else { return };
+    let Some(settings) = actors::settings() else { return };
     let (topic, settings) = settings.split_once('\n').unwrap();
     let settings: Vec<_> = settings.lines().map(|line| line.split_once('=').unwrap()).collect();
-    let leaving = Arc::new(AtomicBool::new(false));
-    let told_to = leaving.clone();
-    thread::spawn(move || {
-        let _ = std::io::stdin().read_to_end(&mut Vec::new());
-        told_to.store(true, Ordering::SeqCst);
-    });
-    consume(topic, &settings, &leaving);
+    consume(topic, &settings, &actors::asked_to_end());
 }
 
 /// Consumes and commits until it is told to leave.
@@ -211,13 +167,6 @@ fn consume(topic: &str, settings: &[(&str, &str)], leaving: &AtomicBool) {
             committed = Instant::now();
         }
     }
-}
-
-/// Says a line to whoever started this process, past the harness, which keeps what is printed for itself.
-fn tell(line: &str) {
-    let mut out = std::io::stdout().lock();
-    out.write_all(format!("{line}\n").as_bytes()).unwrap();
-    out.flush().unwrap();
 }
 
 #[derive(Default)]

@@ -11,6 +11,7 @@
 mod actors;
 mod clients;
 mod common;
+mod isolation;
 mod ledger;
 mod proxy;
 mod stage;
@@ -25,3 +26,4 @@ mod process;
 mod records;
 mod settings;
 mod time;
+mod transactions;

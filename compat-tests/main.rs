@@ -17,6 +17,7 @@ mod proxy;
 mod stage;
 
 mod admin;
+mod copier;
 mod groups;
 mod history;
 mod idempotence;

@@ -12,9 +12,11 @@ use std::thread;
 
 /// Kafka's number of the Produce API.
 const PRODUCE: i16 = 0;
-/// While it breaks things, this many Produce replies in a hundred suffer.
+/// What breaks: this, and AddPartitionsToTxn, AddOffsetsToTxn, EndTxn and TxnOffsetCommit.
+const FRAGILE: [i16; 5] = [PRODUCE, 24, 25, 26, 28];
+/// While it breaks things, this many of their replies in a hundred suffer.
 const BROKEN_REPLIES: u64 = 10;
-/// And this many Produce requests.
+/// And this many of the requests.
 const BROKEN_REQUESTS: u64 = 1;
 
 pub struct Proxy {
@@ -88,7 +90,7 @@ impl Proxy {
         self.shared.breaking.store(breaking, Ordering::SeqCst);
     }
 
-    /// Produce replies of the broker that no client saw.
+    /// Replies of the broker that no client saw.
     pub fn swallowed(&self) -> u64 {
         self.shared.swallowed.load(Ordering::SeqCst)
     }
@@ -161,7 +163,7 @@ impl Wire {
         loop {
             let frame = read_frame(&self.client)?;
             let key = i16::from_be_bytes([frame[4], frame[5]]);
-            if key == PRODUCE && self.breaks(&mut rng, BROKEN_REQUESTS) {
+            if FRAGILE.contains(&key) && self.breaks(&mut rng, BROKEN_REQUESTS) {
                 let part = 1 + rng.below(frame.len() as u64 - 1) as usize;
                 (&self.broker).write_all(&frame[..part])?;
                 return Ok(());
@@ -175,7 +177,7 @@ impl Wire {
         loop {
             let frame = read_frame(&self.broker)?;
             let key = self.pending.lock().unwrap().pop_front();
-            if key == Some(PRODUCE) && self.breaks(&mut rng, BROKEN_REPLIES) {
+            if key.is_some_and(|key| FRAGILE.contains(&key)) && self.breaks(&mut rng, BROKEN_REPLIES) {
                 self.shared.swallowed.fetch_add(1, Ordering::SeqCst);
                 return self.lose(&frame, &mut rng);
             }
@@ -194,7 +196,7 @@ impl Wire {
                 break;
             }
             read_frame(&self.broker)?;
-            if self.pending.lock().unwrap().pop_front() == Some(PRODUCE) {
+            if self.pending.lock().unwrap().pop_front().is_some_and(|key| FRAGILE.contains(&key)) {
                 self.shared.swallowed.fetch_add(1, Ordering::SeqCst);
             }
         }

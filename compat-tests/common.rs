@@ -1,6 +1,7 @@
 //! The broker's process and its directory; random numbers; waiting.
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -48,6 +49,12 @@ pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 /// Wall time in milliseconds.
 pub fn now_ms() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+/// Microseconds of a clock that all processes of this machine share and nobody sets.
+pub fn now_us() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    u64::try_from(now.tv_sec * 1_000_000 + now.tv_nsec / 1_000).unwrap()
 }
 
 /// A broker that runs. Dropped, it is killed.
@@ -234,6 +241,8 @@ pub struct StoredBatch {
     pub codec: i16,
     /// Whether the broker gave the time.
     pub append_time: bool,
+    /// Whether it has no records of producers, but tells how a transaction ended.
+    pub control: bool,
     pub producer_id: i64,
     pub records: i32,
 }
@@ -255,6 +264,7 @@ pub fn stored_batches(folder: &Path) -> Vec<StoredBatch> {
                 base_offset: long(0),
                 codec: attributes & 7,
                 append_time: attributes & 8 != 0,
+                control: attributes & 32 != 0,
                 producer_id: long(43),
                 records: int(57),
             });
@@ -273,6 +283,10 @@ impl Rng {
         let given = std::env::var("COMPAT_SEED").ok().map(|seed| seed.parse().unwrap());
         let seed = given.unwrap_or_else(|| now_ms().unsigned_abs());
         println!("COMPAT_SEED={seed}");
+        Self(seed)
+    }
+
+    pub fn from(seed: u64) -> Self {
         Self(seed)
     }
 

@@ -3,3 +3,8 @@
 pub mod check;
 mod made;
 pub mod model;
+mod nemesis;
+mod producer;
+mod readers;
+mod script;
+mod workload;

@@ -136,7 +136,7 @@ impl Made {
     }
 
     #[track_caller]
-    pub fn is_good(self) {
+    pub fn passes(self) {
         self.finds(&[]);
     }
 }

@@ -3,6 +3,7 @@
 //! A history holds nothing but what a client can know, and where control records lie. Values are unique: a value names who sent it. Times are those of
 //! one monotonic clock; only their order counts.
 
+pub use crate::isolation::Isolation;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub type Value = u64;
@@ -53,12 +54,6 @@ pub struct Commit {
     pub group: String,
     pub key: Key,
     pub offset: i64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Isolation {
-    Committed,
-    Uncommitted,
 }
 
 #[derive(Clone, Debug)]

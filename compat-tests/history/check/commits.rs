@@ -94,17 +94,17 @@ mod tests {
     #[test]
     fn a_committed_offset_goes_back() {
         let history = || Made::new().commit(1, Outcome::Done, A, 3).commit(1, Outcome::Done, A, 5);
-        history().committed(A, Some(5)).committed(B, None).is_good();
+        history().committed(A, Some(5)).committed(B, None).passes();
         history().committed(A, Some(3)).finds(&[CommittedOffsetBack]);
         history().committed(A, None).finds(&[CommittedOffsetBack]);
         // It was looked up while it was committed.
-        history().at(100, 200).committed(A, Some(3)).looked_at(150, 250).is_good();
+        history().at(100, 200).committed(A, Some(3)).looked_at(150, 250).passes();
     }
 
     #[test]
     fn a_commit_whose_outcome_is_not_known_may_show_but_not_vanish_again() {
         let history = || Made::new().commit(1, Outcome::Done, A, 3).commit(1, Outcome::Unknown, A, 5).at(12, FOREVER);
-        history().committed(A, Some(3)).committed(A, Some(5)).is_good();
+        history().committed(A, Some(3)).committed(A, Some(5)).passes();
         history().committed(A, Some(5)).committed(A, Some(3)).finds(&[CommittedOffsetBack]);
     }
 
@@ -112,19 +112,19 @@ mod tests {
     fn an_offset_that_nobody_committed_shows() {
         Made::new().committed(A, Some(7)).finds(&[InventedCommit]);
         Made::new().committed(A, Some(0)).finds(&[SpuriousZero]);
-        Made::new().commit(1, Outcome::Done, A, 0).committed(A, Some(0)).is_good();
+        Made::new().commit(1, Outcome::Done, A, 0).committed(A, Some(0)).passes();
     }
 
     #[test]
     fn an_aborted_offset_shows() {
-        Made::new().committing(1, Outcome::Done, A, 7).committed(A, Some(7)).is_good();
-        Made::new().committing(1, Outcome::Unknown, A, 7).committed(A, Some(7)).is_good();
-        Made::new().committing(1, Outcome::Unknown, A, 7).committed(A, None).is_good();
-        Made::new().committing(1, Outcome::Failed, A, 7).committed(A, None).is_good();
+        Made::new().committing(1, Outcome::Done, A, 7).committed(A, Some(7)).passes();
+        Made::new().committing(1, Outcome::Unknown, A, 7).committed(A, Some(7)).passes();
+        Made::new().committing(1, Outcome::Unknown, A, 7).committed(A, None).passes();
+        Made::new().committing(1, Outcome::Failed, A, 7).committed(A, None).passes();
         Made::new().committing(1, Outcome::Failed, A, 7).committed(A, Some(7)).finds(&[AbortedCommit]);
         // Another one committed the same.
         let both = Made::new().committing(1, Outcome::Failed, A, 7).committing(2, Outcome::Done, A, 7);
-        both.committed(A, Some(7)).is_good();
+        both.committed(A, Some(7)).passes();
     }
 
     #[test]
@@ -135,8 +135,8 @@ mod tests {
             transaction.sent.push(crate::history::model::Sent { key: B, value: 1, offset: None });
             made
         };
-        history().is_good();
-        history().committed(A, Some(7)).poll(2, &[(B, 0, 1)]).is_good();
+        history().passes();
+        history().committed(A, Some(7)).poll(2, &[(B, 0, 1)]).passes();
         history().committed(A, Some(7)).finds(&[TornTransaction]);
     }
 }

@@ -72,7 +72,7 @@ mod tests {
         history().reading(2, Done, &[(B, 0, 2)], &[(A, 0, 1)]).at(10, 100).finds(&[Circle]);
         // One of them has read the other.
         let history = Made::new().reading(1, Done, &[(A, 0, 1)], &[(B, 0, 2)]).at(10, 100);
-        history.transaction(2, Done, &[(B, 0, 2)]).at(10, 50).poll(3, &[(A, 0, 1)]).at(200, 210).is_good();
+        history.transaction(2, Done, &[(B, 0, 2)]).at(10, 50).poll(3, &[(A, 0, 1)]).at(200, 210).passes();
     }
 
     #[test]
@@ -88,6 +88,6 @@ mod tests {
     fn a_chain_is_no_circle() {
         let history = Made::new().transaction(1, Done, &[(A, 0, 1)]).reading(2, Done, &[(A, 1, 2)], &[(A, 0, 1)]);
         let history = history.reading(3, Done, &[(B, 0, 3)], &[(A, 0, 1), (A, 1, 2)]);
-        history.poll(4, &[(A, 0, 1), (A, 1, 2), (B, 0, 3)]).is_good();
+        history.poll(4, &[(A, 0, 1), (A, 1, 2), (B, 0, 3)]).passes();
     }
 }

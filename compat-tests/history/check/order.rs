@@ -83,22 +83,22 @@ mod tests {
 
     #[test]
     fn a_reader_goes_back() {
-        written().poll(3, &RECORDS[..2]).poll(3, &RECORDS[2..]).is_good();
+        written().poll(3, &RECORDS[..2]).poll(3, &RECORDS[2..]).passes();
         written().poll(3, &RECORDS[..2]).poll(3, &RECORDS[..1]).finds(&[PollBack]);
         // The same one twice.
         written().poll(3, &RECORDS[..2]).poll(3, &RECORDS[1..]).finds(&[PollBack]);
         // Another reader may.
-        written().poll(3, &RECORDS[..2]).poll(4, &RECORDS[..1]).is_good();
-        written().poll(3, &RECORDS[..2]).assign(3, &[]).poll(3, &RECORDS[1..]).is_good();
+        written().poll(3, &RECORDS[..2]).poll(4, &RECORDS[..1]).passes();
+        written().poll(3, &RECORDS[..2]).assign(3, &[]).poll(3, &RECORDS[1..]).passes();
     }
 
     #[test]
     fn a_reader_skips() {
         written().poll(3, &RECORDS[..1]).poll(3, &RECORDS[2..]).finds(&[PollSkip]);
-        written().poll(3, &RECORDS[..1]).assign(3, &[]).poll(3, &RECORDS[2..]).is_good();
+        written().poll(3, &RECORDS[..1]).assign(3, &[]).poll(3, &RECORDS[2..]).passes();
         written().assign(3, &[(A, 0)]).poll(3, &RECORDS[1..]).finds(&[PollSkip]);
-        written().assign(3, &[(A, 1)]).poll(3, &RECORDS[1..]).is_good();
-        written().assign(3, &[(A, 2)]).poll(3, &RECORDS[2..]).is_good();
+        written().assign(3, &[(A, 1)]).poll(3, &RECORDS[1..]).passes();
+        written().assign(3, &[(A, 2)]).poll(3, &RECORDS[2..]).passes();
     }
 
     #[test]
@@ -116,7 +116,7 @@ mod tests {
             let made = Made::new().send(1, (A, 0, 1)).transaction(2, Outcome::Failed, &[(A, 1, 2)]).send(1, (A, 3, 3));
             made.poll(3, &[(A, 0, 1), (A, 3, 3)])
         };
-        history().poll_all(4, &[(A, 0, 1), (A, 1, 2), (A, 3, 3)]).is_good();
+        history().poll_all(4, &[(A, 0, 1), (A, 1, 2), (A, 3, 3)]).passes();
         let history = history().poll_all(4, &[(A, 0, 1), (A, 1, 2), (A, 3, 3)]);
         history.poll_all(5, &[(A, 0, 1), (A, 3, 3)]).finds(&[InternalPollSkip]);
     }
@@ -127,7 +127,7 @@ mod tests {
         history.poll(2, &[(A, 0, 2), (A, 1, 1)]).finds(&[InternalSendBack]);
         // Records of others in between are allowed, and other partitions are another matter.
         let history = Made::new().transaction(1, Outcome::Done, &[(A, 5, 1), (B, 2, 2), (A, 7, 3)]);
-        history.send(2, (A, 6, 4)).poll(3, &[(A, 5, 1), (A, 6, 4), (A, 7, 3), (B, 2, 2)]).is_good();
+        history.send(2, (A, 6, 4)).poll(3, &[(A, 5, 1), (A, 6, 4), (A, 7, 3), (B, 2, 2)]).passes();
     }
 
     #[test]
@@ -135,7 +135,7 @@ mod tests {
         let history = Made::new().send(1, (A, 2, 1)).send(1, (A, 1, 2));
         history.poll(2, &[(A, 1, 2), (A, 2, 1)]).finds(&[SendBack]);
         let history = Made::new().send(1, (A, 2, 1)).send(2, (A, 1, 2));
-        history.poll(3, &[(A, 1, 2), (A, 2, 1)]).is_good();
+        history.poll(3, &[(A, 1, 2), (A, 2, 1)]).passes();
         // Where nobody told, reading shows it.
         let unknown = |made: Made, value| made.send_as(1, Outcome::Unknown, A, value);
         unknown(unknown(Made::new(), 1), 2).poll(2, &[(A, 1, 2), (A, 2, 1)]).finds(&[SendBack]);

@@ -135,9 +135,9 @@ mod tests {
     use crate::history::model::{FOREVER, Outcome};
 
     #[test]
-    fn what_is_read_where_it_was_acknowledged_is_good() {
+    fn what_is_read_where_it_was_acknowledged_passes() {
         let history = Made::new().send(1, (A, 0, 1)).send(1, (A, 1, 2)).send(2, (B, 0, 3));
-        history.poll(3, &[(A, 0, 1), (A, 1, 2), (B, 0, 3)]).poll_all(4, &[(A, 0, 1), (A, 1, 2), (B, 0, 3)]).is_good();
+        history.poll(3, &[(A, 0, 1), (A, 1, 2), (B, 0, 3)]).poll_all(4, &[(A, 0, 1), (A, 1, 2), (B, 0, 3)]).passes();
     }
 
     #[test]
@@ -176,8 +176,8 @@ mod tests {
             let made = Made::new().transaction(1, Outcome::Done, &[(A, 0, 1)]);
             made.transaction(1, Outcome::Done, &[(A, 2, 2)]).poll(3, &[(A, 0, 1), (A, 2, 2)]).high(A, 4)
         };
-        history().is_good();
-        history().controls(A, &[1, 3]).is_good();
+        history().passes();
+        history().controls(A, &[1, 3]).passes();
         history().controls(A, &[1]).finds(&[OffsetGap]);
         history().controls(A, &[3]).finds(&[OffsetGap]);
         history().controls(A, &[1, 2, 3]).finds(&[InconsistentOffset]);
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn an_aborted_record_is_no_hole_where_somebody_reads_it() {
         let history = Made::new().transaction(1, Outcome::Failed, &[(A, 0, 1)]).high(A, 2).controls(A, &[1]);
-        history.poll_all(2, &[(A, 0, 1)]).is_good();
+        history.poll_all(2, &[(A, 0, 1)]).passes();
         let history = Made::new().transaction(1, Outcome::Failed, &[(A, 0, 1)]).high(A, 2).controls(A, &[1]);
         history.finds(&[OffsetGap]);
     }
@@ -198,7 +198,7 @@ mod tests {
         history.finds(&[InconsistentOffset, Duplicate, SpuriousZero]);
         // Both were on their way at once: one of them is the first.
         let history = Made::new().send(1, (A, 0, 1)).at(1, 100).send(2, (A, 1, 2)).at(2, 50);
-        history.poll(3, &[(A, 0, 1), (A, 1, 2)]).at(200, 300).is_good();
+        history.poll(3, &[(A, 0, 1), (A, 1, 2)]).at(200, 300).passes();
     }
 
     #[test]
@@ -208,6 +208,6 @@ mod tests {
         sent.offset = Some(0);
         history.finds(&[SpuriousZero]);
         Made::new().send_as(1, Outcome::Failed, A, 1).poll_all(2, &[(A, 0, 1)]).finds(&[AbortedRead]);
-        Made::new().send_as(1, Outcome::Unknown, A, 1).at(1, FOREVER).is_good();
+        Made::new().send_as(1, Outcome::Unknown, A, 1).at(1, FOREVER).passes();
     }
 }

@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn an_acknowledged_record_is_lost() {
         let history = || Made::new().send(1, (A, 0, 1)).send(1, (A, 1, 2)).send(1, (A, 2, 3));
-        history().poll(2, &[(A, 0, 1), (A, 1, 2), (A, 2, 3)]).is_good();
+        history().poll(2, &[(A, 0, 1), (A, 1, 2), (A, 2, 3)]).passes();
         history().poll(2, &[(A, 0, 1), (A, 2, 3)]).finds(&[LostWrite]);
         history().poll(2, &[(A, 0, 1), (A, 1, 2)]).finds(&[Unseen]);
         history().poll_all(2, &[(A, 0, 1), (A, 1, 2), (A, 2, 3)]).finds(&[Unseen]);
@@ -93,17 +93,17 @@ mod tests {
     #[test]
     fn an_unknown_outcome_may_go_either_way() {
         let history = || Made::new().transaction(1, Outcome::Unknown, &[(A, 0, 1), (B, 0, 2)]).at(1, FOREVER);
-        history().is_good();
-        history().poll(2, &[(A, 0, 1), (B, 0, 2)]).at(50, 60).is_good();
+        history().passes();
+        history().poll(2, &[(A, 0, 1), (B, 0, 2)]).at(50, 60).passes();
         history().poll(2, &[(A, 0, 1)]).at(50, 60).finds(&[TornTransaction]);
-        Made::new().send_as(1, Outcome::Unknown, A, 1).is_good();
-        Made::new().send_as(1, Outcome::Unknown, A, 1).poll(2, &[(A, 0, 1)]).is_good();
+        Made::new().send_as(1, Outcome::Unknown, A, 1).passes();
+        Made::new().send_as(1, Outcome::Unknown, A, 1).poll(2, &[(A, 0, 1)]).passes();
     }
 
     #[test]
     fn a_committed_transaction_is_torn() {
         let history = || Made::new().transaction(1, Outcome::Done, &[(A, 0, 1), (B, 0, 2), (B, 1, 3)]);
-        history().poll(2, &[(A, 0, 1), (B, 0, 2), (B, 1, 3)]).is_good();
+        history().poll(2, &[(A, 0, 1), (B, 0, 2), (B, 1, 3)]).passes();
         history().poll(2, &[(A, 0, 1)]).finds(&[TornTransaction, Unseen]);
         history().poll(2, &[(A, 0, 1), (B, 1, 3)]).finds(&[TornTransaction, LostWrite]);
     }
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn an_aborted_record_is_read() {
         let history = || Made::new().transaction(1, Outcome::Failed, &[(A, 0, 1)]);
-        history().poll_all(2, &[(A, 0, 1)]).is_good();
+        history().poll_all(2, &[(A, 0, 1)]).passes();
         history().poll(2, &[(A, 0, 1)]).finds(&[AbortedRead]);
         Made::new().send_as(1, Outcome::Failed, A, 1).poll(2, &[(A, 0, 1)]).finds(&[AbortedRead]);
     }
@@ -127,9 +127,9 @@ mod tests {
         let history = || Made::new().transaction(1, Outcome::Done, &[(A, 0, 1)]).at(100, 200);
         history().poll(2, &[(A, 0, 1)]).at(110, 150).finds(&[EarlyRead]);
         // It may have been read after that.
-        history().poll(2, &[(A, 0, 1)]).at(110, 250).is_good();
+        history().poll(2, &[(A, 0, 1)]).at(110, 250).passes();
         // Those who read everything may.
-        history().poll_all(2, &[(A, 0, 1)]).at(110, 150).poll(3, &[(A, 0, 1)]).at(210, 220).is_good();
+        history().poll_all(2, &[(A, 0, 1)]).at(110, 150).poll(3, &[(A, 0, 1)]).at(210, 220).passes();
         Made::new().send(1, (A, 1, 1)).at(100, 200).poll(2, &[(A, 1, 1)]).at(50, 60).finds(&[EarlyRead]);
     }
 }

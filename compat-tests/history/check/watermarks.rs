@@ -108,21 +108,21 @@ mod tests {
 
     #[test]
     fn watermarks_that_go_on_are_good() {
-        Made::new().high(A, 1).stable(A, 0).high(A, 1).high(A, 5).stable(A, 5).high(B, 0).stable(B, 0).is_good();
+        Made::new().high(A, 1).stable(A, 0).high(A, 1).high(A, 5).stable(A, 5).high(B, 0).stable(B, 0).passes();
     }
 
     #[test]
     fn the_high_watermark_goes_back() {
         Made::new().high(A, 5).high(A, 4).finds(&[HighWatermarkBack]);
-        Made::new().high(A, 5).high(B, 4).is_good();
+        Made::new().high(A, 5).high(B, 4).passes();
         // Neither was asked for after the other was answered.
-        Made::new().high(A, 5).looked_at(10, 50).high(A, 4).looked_at(40, 60).is_good();
+        Made::new().high(A, 5).looked_at(10, 50).high(A, 4).looked_at(40, 60).passes();
     }
 
     #[test]
     fn the_high_watermark_is_below_what_was_read() {
         let history = || Made::new().send_as(1, Outcome::Unknown, A, 1).poll_all(2, &[(A, 7, 1)]);
-        history().high(A, 8).is_good();
+        history().high(A, 8).passes();
         history().high(A, 7).finds(&[HighWatermarkBack]);
     }
 
@@ -130,7 +130,7 @@ mod tests {
     fn the_high_watermark_is_below_what_was_acknowledged() {
         let history = || Made::new().send(1, (A, 0, 1)).at(10, 20);
         history().high(A, 0).looked_at(21, 30).poll(2, &[(A, 0, 1)]).at(40, 50).finds(&[StaleHighWatermark]);
-        history().high(A, 0).looked_at(15, 30).poll(2, &[(A, 0, 1)]).at(40, 50).is_good();
+        history().high(A, 0).looked_at(15, 30).poll(2, &[(A, 0, 1)]).at(40, 50).passes();
     }
 
     #[test]
@@ -138,10 +138,10 @@ mod tests {
         Made::new().high(A, 9).stable(A, 5).stable(A, 4).stable(A, 9).finds(&[StableOffsetBack]);
         let history = || Made::new().send_as(1, Outcome::Unknown, A, 1).poll(2, &[(A, 7, 1)]);
         history().stable(A, 7).finds(&[StableOffsetBack]);
-        history().stable(A, 8).is_good();
+        history().stable(A, 8).passes();
         // What is not committed may be read above it.
         let history = Made::new().transaction(1, Outcome::Failed, &[(A, 7, 1)]).poll_all(2, &[(A, 7, 1)]);
-        history.stable(A, 7).high(A, 9).stable(A, 9).is_good();
+        history.stable(A, 7).high(A, 9).stable(A, 9).passes();
     }
 
     #[test]
@@ -152,6 +152,6 @@ mod tests {
     #[test]
     fn a_transaction_never_ends() {
         Made::new().high(A, 9).stable(A, 5).finds(&[HangingTransaction]);
-        Made::new().high(A, 9).stable(A, 5).stable(A, 9).is_good();
+        Made::new().high(A, 9).stable(A, 5).stable(A, 9).passes();
     }
 }

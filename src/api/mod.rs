@@ -450,6 +450,6 @@ fn encode<R: Encodable + HeaderVersion>(row: &ApiRow, version: i16, correlation_
 }
 
 #[cfg(test)]
-mod testing;
+pub mod testing;
 #[cfg(test)]
 mod tests;

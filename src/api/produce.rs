@@ -104,13 +104,13 @@ pub(super) fn handle(
     let asking =
         transactional::Asking::of(&ctx, request.transactional_id.as_ref().map(|id| id.as_str()), parts_of(&mut topics));
     if asking.is_none() {
-        parts_of(&mut topics).for_each(Part::append);
+        append_all(&ctx, &mut topics);
     }
     let place = asking.as_ref().map(|_| ctx.defer_place());
     async move {
         if let Some(asking) = asking {
             asking.ask(&ctx, parts_of(&mut topics)).await;
-            parts_of(&mut topics).for_each(Part::append);
+            append_all(&ctx, &mut topics);
         }
         drop(place);
         let mut responses = Vec::with_capacity(topics.len());
@@ -137,6 +137,12 @@ type Parts = Vec<(i32, Part)>;
 
 fn parts_of(topics: &mut [(TopicProduceResponse, Parts)]) -> impl Iterator<Item = &mut Part> {
     topics.iter_mut().flat_map(|(_, parts)| parts).map(|(_, part)| part)
+}
+
+/// Appends what has been checked; what it goes to shares a sync.
+fn append_all(ctx: &Ctx, topics: &mut [(TopicProduceResponse, Parts)]) {
+    let _together = ctx.broker.partitions().disk().together();
+    parts_of(topics).for_each(Part::append);
 }
 
 fn check_topic(ctx: &Ctx, data: TopicProduceData, acks: &Result<Acks, Refusal>) -> (TopicProduceResponse, Parts) {

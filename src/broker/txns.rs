@@ -14,8 +14,8 @@ use crate::partition::{MarkerEpoch, Partition, TransactionEnd};
 use crate::time::{self, OncePerSecond};
 use crate::wire::control::Marker;
 use crate::wire::errors::ErrorCode;
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,9 +35,9 @@ pub struct Txns {
     shell: Shell<TxnShard>,
     config: Arc<BrokerConfig>,
     catalog: Arc<Catalog>,
+    partitions: Arc<Partitions>,
     producer_ids: Arc<ProducerIds>,
     markers: Arc<Markers>,
-    coordinator_epoch: i32,
     jobs: Mutex<Option<mpsc::UnboundedReceiver<Job>>>,
     /// Told whenever a transaction has been completed.
     completed: Notify,
@@ -58,18 +58,22 @@ impl Txns {
         producer_ids: Arc<ProducerIds>,
         markers: Arc<Markers>,
     ) -> Self {
-        let coordinator_epoch = partitions.leader_epoch();
         let (sender, jobs) = mpsc::unbounded_channel();
-        let settings = Arc::new(TxnSettings::new(&config));
-        let (loads, home_config, home_catalog) = (AtomicU64::new(0), config.clone(), catalog.clone());
-        let home = TxnHome { config: home_config, catalog: home_catalog, partitions, settings, loads, jobs: sender };
+        let home = TxnHome {
+            config: config.clone(),
+            catalog: catalog.clone(),
+            partitions: partitions.clone(),
+            settings: Arc::new(TxnSettings::new(&config)),
+            loads: AtomicU64::new(0),
+            jobs: sender,
+        };
         Txns {
             shell: Shell::new(Arc::new(home)),
             config,
             catalog,
+            partitions,
             producer_ids,
             markers,
-            coordinator_epoch,
             jobs: Mutex::new(Some(jobs)),
             completed: Notify::new(),
         }
@@ -210,9 +214,19 @@ impl Txns {
         }
         let mut markers: FuturesUnordered<_> =
             order.partitions.iter().map(|partition| self.write_marker(partition, &order, &decided)).collect();
-        while let Some(written) = markers.next().await {
-            if !written {
-                return;
+        // All of them are appended at once, and share a sync.
+        let together = self.partitions.disk().together();
+        let mut first = markers.next().now_or_never();
+        drop(together);
+        loop {
+            let written = match first.take() {
+                Some(written) => written,
+                None => markers.next().await,
+            };
+            match written {
+                Some(true) => {}
+                Some(false) => return,
+                None => break,
             }
         }
         let noted = Request::MarkersWritten {
@@ -230,7 +244,7 @@ impl Txns {
         let end = TransactionEnd {
             producer_id: order.producer.producer_id,
             producer_epoch: order.producer.producer_epoch,
-            marker: Marker { committed: order.committed, coordinator_epoch: self.coordinator_epoch },
+            marker: Marker { committed: order.committed, coordinator_epoch: self.partitions.leader_epoch() },
             rule: match order.version {
                 TransactionVersion::V2 => MarkerEpoch::Higher,
                 TransactionVersion::V0 | TransactionVersion::V1 => MarkerEpoch::SameOrHigher,
@@ -285,3 +299,6 @@ impl Home<TxnShard> for TxnHome {
         let _ = self.jobs.send(Job { index, order, decided });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use super::handles::Handles;
 use super::journal::{self, Journal, LogName};
 use super::partition_log::DiskLog;
 use super::recovery::{self, Mode, Opened};
-use super::shared::{Counters, Shared};
+use super::shared::{Counters, Shared, Together};
 use super::sidecars::{CLEAN_MARKER, RECOVERY_POINTS, UNSURE_MARKER, decode_offsets};
 use super::threads::Signal;
 use crate::log::{Append, EpochStart, Log, LogConfig, LogError, Offset, OwnerState};
@@ -252,6 +252,12 @@ impl Disk {
         }
         self.note_open(&opened.log)?;
         Ok(opened)
+    }
+
+    /// Until it is dropped, batches that are submitted to logs of this directory wait for more, so that those of one request
+    /// share a sync. Not to be held while anything is waited for.
+    pub fn together(&self) -> Together<'_> {
+        self.shared.queue.together()
     }
 
     /// What the directory did since it was opened.

@@ -111,9 +111,12 @@ impl Shared {
     }
 }
 
+/// What is staged waits for what is to go with it for so long at most: staging takes microseconds.
+const TOGETHER_MOST: Duration = Duration::from_millis(1);
+
 /// Batches on their way to the writer, in order of submission.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub struct Queue {
     inner: Mutex<Inner>,
     wake: Condvar,
 }
@@ -124,6 +127,8 @@ struct Inner {
     bytes: usize,
     /// The writer sleeps until so many are staged.
     wake_at: Option<usize>,
+    /// How many are about to stage several that are to go into one round.
+    together: usize,
     closed: bool,
 }
 
@@ -133,8 +138,18 @@ impl Queue {
         inner.bytes = inner.bytes.saturating_add(append.batch.size());
         inner.staged.push((log, append));
         // The writer is only woken when it sleeps: while it is busy, what comes joins its next round.
-        let staged = inner.staged.len();
-        if inner.wake_at.take_if(|count| staged >= *count).is_some() {
+        self.wake_writer(inner);
+    }
+
+    /// Until it is dropped, what is staged waits for more.
+    pub fn together(&self) -> Together<'_> {
+        self.inner.lock().together += 1;
+        Together(self)
+    }
+
+    fn wake_writer(&self, mut inner: MutexGuard<'_, Inner>) {
+        let (staged, alone) = (inner.staged.len(), inner.together == 0);
+        if inner.wake_at.take_if(|count| alone && staged >= *count).is_some() {
             drop(inner);
             self.wake.notify_one();
         }
@@ -159,6 +174,9 @@ impl Queue {
         if inner.staged.is_empty() {
             self.sleep(&mut inner, 1, at_most);
         }
+        if inner.together > 0 {
+            self.sleep(&mut inner, 0, TOGETHER_MOST);
+        }
         !(inner.closed && inner.staged.is_empty())
     }
 
@@ -181,6 +199,18 @@ impl Queue {
     pub fn close(&self) {
         self.inner.lock().closed = true;
         self.wake.notify_all();
+    }
+}
+
+/// Holds back the writer while several batches are staged that are to share a sync.
+#[derive(Debug)]
+pub struct Together<'a>(&'a Queue);
+
+impl Drop for Together<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.inner.lock();
+        inner.together = inner.together.saturating_sub(1);
+        self.0.wake_writer(inner);
     }
 }
 
@@ -216,5 +246,30 @@ mod tests {
         });
         assert_eq!(queue.take().len(), 4);
         assert!(!queue.wait(LONG));
+    }
+
+    #[test]
+    fn what_is_staged_together_is_taken_together() {
+        let (log, append) = an_append();
+        let queue = Queue::default();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| queue.wait(LONG));
+            while queue.inner.lock().wake_at.is_none() {
+                std::thread::yield_now();
+            }
+            let (both, other) = (queue.together(), queue.together());
+            queue.push(log.clone(), append.clone());
+            drop(other);
+            queue.push(log.clone(), append.clone());
+            assert!(queue.inner.lock().wake_at.is_some() && !waiting.is_finished());
+            drop(both);
+            assert!(waiting.join().unwrap());
+            assert_eq!(queue.take().len(), 2);
+        });
+        // Nobody holds the writer back for long.
+        let held = queue.together();
+        queue.push(log, append);
+        assert!(queue.wait(LONG));
+        drop(held);
     }
 }

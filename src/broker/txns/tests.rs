@@ -1,0 +1,196 @@
+//! Transactions through the APIs, over disks that count, stall and forget.
+
+use crate::api::Api;
+use crate::api::testing::{ask, make_topic, name, text};
+use crate::broker::Broker;
+use crate::catalog::{CONSUMER_OFFSETS, TRANSACTION_STATE};
+use crate::config::BrokerConfig;
+use crate::log::Wait;
+use crate::log::disk::Files;
+use crate::log::disk::memory::{LOSE_ALL, MemoryFiles};
+use crate::partition::{Fetch, Fetched, Isolation};
+use crate::time;
+use crate::wire::batch::{BatchHeader, TRANSACTIONAL, checksum};
+use crate::wire::build::{Kind, parts};
+use crate::wire::errors::ErrorCode;
+use bytes::Bytes;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{
+    DescribeTransactionsRequest, EndTxnRequest, InitProducerIdRequest, ProduceRequest, TransactionalId,
+};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Ends a hang; nothing is measured by it.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+struct Bench {
+    broker: Arc<Broker>,
+    api: Api,
+    running: tokio::task::JoinHandle<()>,
+}
+
+/// A producer of transaction version 2.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Producer {
+    id: i64,
+    epoch: i16,
+}
+
+impl Bench {
+    fn open(files: impl Files + 'static) -> Self {
+        let settings = [("log.dirs", "/data"), ("transaction.state.log.num.partitions", "1")];
+        let config = BrokerConfig::from_pairs(settings).unwrap();
+        let broker = Broker::open(Arc::new(files), config, 64).unwrap();
+        for topic in [TRANSACTION_STATE, CONSUMER_OFFSETS] {
+            broker.create_on_first_use(&[topic.to_owned()]).unwrap().remove(0).unwrap();
+        }
+        if broker.catalog().image().topic("t").is_none() {
+            make_topic(&broker, "t", 3);
+        }
+        let running = tokio::spawn(broker.txns().clone().run());
+        Bench { api: Api::new(broker.clone()), broker, running }
+    }
+
+    async fn init(&self, id: &str) -> Producer {
+        let request = InitProducerIdRequest::default()
+            .with_transactional_id(Some(TransactionalId(text(id))))
+            .with_transaction_timeout_ms(60_000)
+            .with_producer_id((-1).into())
+            .with_producer_epoch(-1);
+        loop {
+            let begun = ask(&self.api, 5, &request).await;
+            match ErrorCode::from_code(begun.error_code) {
+                Some(ErrorCode::None) => return Producer { id: begun.producer_id.0, epoch: begun.producer_epoch },
+                Some(ErrorCode::ConcurrentTransactions) => tokio::task::yield_now().await,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Sends one record to each of these partitions, in one request.
+    async fn produce(&self, id: &str, producer: Producer, partitions: &[i32]) -> Vec<ErrorCode> {
+        let data = |partition: &i32| {
+            PartitionProduceData::default().with_index(*partition).with_records(Some(batch(producer)))
+        };
+        let topic =
+            TopicProduceData::default().with_name(name("t")).with_partition_data(partitions.iter().map(data).collect());
+        let request = ProduceRequest::default()
+            .with_transactional_id(Some(TransactionalId(text(id))))
+            .with_acks(-1)
+            .with_timeout_ms(30_000)
+            .with_topic_data(vec![topic]);
+        let response = ask(&self.api, 12, &request).await;
+        let partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
+        partitions.map(|it| ErrorCode::from_code(it.error_code).unwrap()).collect()
+    }
+
+    async fn end(&self, id: &str, producer: Producer, committed: bool) -> Result<Producer, ErrorCode> {
+        let request = EndTxnRequest::default()
+            .with_transactional_id(TransactionalId(text(id)))
+            .with_producer_id(producer.id.into())
+            .with_producer_epoch(producer.epoch)
+            .with_committed(committed);
+        let ended = ask(&self.api, 5, &request).await;
+        match ErrorCode::from_code(ended.error_code) {
+            Some(ErrorCode::None) => Ok(Producer { id: ended.producer_id.0, epoch: ended.producer_epoch }),
+            code => Err(code.unwrap()),
+        }
+    }
+
+    async fn until(&self, id: &str, state: &str) {
+        let request = DescribeTransactionsRequest::default().with_transactional_ids(vec![TransactionalId(text(id))]);
+        let reached = async {
+            while ask(&self.api, 0, &request).await.transaction_states[0].transaction_state.as_str() != state {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, reached).await.unwrap();
+    }
+
+    /// What readers of committed records are told of a partition.
+    fn read(&self, partition: i32) -> Fetched {
+        let topic = self.broker.catalog().image().topic("t").cloned().unwrap();
+        let served = self.broker.partition(&topic, partition).unwrap();
+        let fetch = Fetch {
+            from: 0,
+            max_bytes: 1 << 20,
+            first_whole: true,
+            leader_epoch: None,
+            isolation: Isolation::ReadCommitted,
+            wait: Wait::Allowed,
+        };
+        served.partition.fetch(&fetch).unwrap()
+    }
+
+    fn rounds(&self) -> u64 {
+        self.broker.partitions().disk().counters().rounds.load(Ordering::Relaxed)
+    }
+
+    fn stop(self) {
+        self.running.abort();
+        self.broker.txns().stop();
+        self.broker.stop().unwrap();
+    }
+}
+
+fn batch(producer: Producer) -> Bytes {
+    let kind = Kind::Transactional { producer_id: producer.id, producer_epoch: producer.epoch };
+    let record = (Bytes::from_static(b"k"), Some(Bytes::from_static(b"v")));
+    // The markers will bear the time, too: a segment is sealed where it jumps.
+    let (header, payload) = parts(kind, &[record], time::wall());
+    assert_eq!(header.attributes, TRANSACTIONAL);
+    let mut header = BatchHeader { base_sequence: 0, ..header };
+    header.crc = checksum(&header.encode(), &payload);
+    [&header.encode()[..], &payload].concat().into()
+}
+
+/// The goal is six: to add the partitions, the records, the decision, the markers, that they are there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_of_three_partitions_takes_five_durable_rounds() {
+    let bench = Bench::open(MemoryFiles::new());
+    let mut producer = bench.init("tx").await;
+    for committed in [true, false, true] {
+        let before = bench.rounds();
+        assert_eq!(bench.produce("tx", producer, &[0, 1, 2]).await, [ErrorCode::None; 3]);
+        producer = bench.end("tx", producer, committed).await.unwrap();
+        bench.until("tx", if committed { "CompleteCommit" } else { "CompleteAbort" }).await;
+        assert_eq!(bench.rounds() - before, 5);
+    }
+    let read = bench.read(1);
+    assert_eq!((read.last_stable, read.aborted.len()), (6, 1));
+    bench.stop();
+}
+
+/// Wherever the power goes, what was decided is completed and what was not is aborted by the next session; both are decided
+/// once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn decisions_survive_the_loss_of_power() {
+    let files = MemoryFiles::new();
+    let bench = Bench::open(files.clone());
+    let first = bench.init("tx").await;
+    assert_eq!(bench.produce("tx", first, &[0, 2]).await, [ErrorCode::None; 2]);
+    let other = bench.init("other").await;
+    assert_eq!(bench.produce("other", other, &[0]).await, [ErrorCode::None]);
+    let second = bench.end("tx", first, true).await.unwrap();
+    assert_eq!((second.id, second.epoch), (first.id, first.epoch + 1));
+    bench.running.abort();
+    let files = files.after_crash(LOSE_ALL);
+
+    // Nobody asks for it.
+    let bench = Bench::open(files);
+    bench.until("tx", "CompleteCommit").await;
+    assert_eq!(bench.end("tx", first, true).await, Ok(second), "the same decision, once more");
+    assert_eq!(bench.end("tx", first, false).await, Err(ErrorCode::InvalidTxnState));
+    let read = bench.read(0);
+    assert_eq!((read.last_stable, read.high_watermark), (1, 3), "the other transaction is open");
+    let again = bench.init("other").await;
+    assert!(again.epoch > other.epoch);
+    bench.until("other", "Empty").await;
+    let read = bench.read(0);
+    assert_eq!((read.last_stable, read.high_watermark), (4, 4));
+    assert_eq!(read.aborted.iter().map(|it| (it.producer_id, it.first_offset)).collect::<Vec<_>>(), [(other.id, 1)]);
+    assert_eq!(bench.produce("other", other, &[1]).await, [ErrorCode::InvalidProducerEpoch]);
+    bench.stop();
+}

@@ -140,7 +140,10 @@ fn verdict_by_epoch(
     if stored.producer_id != producer.producer_id && !rotated {
         return Err(ErrorCode::InvalidProducerIdMapping);
     }
-    let again = rotated || stored.producer_epoch.checked_sub(1) == Some(producer.producer_epoch);
+    // Only where the end raised the epoch: after one with V0 the epoch before is another instance's, which is fenced. (Kafka
+    // does not look, and lets such a one in again.)
+    let raised = transaction.version.bumps_epochs();
+    let again = rotated || (raised && stored.producer_epoch.checked_sub(1) == Some(producer.producer_epoch));
     let current = transaction.is_at(producer.producer_epoch);
     match transaction.state {
         TransactionState::Ongoing if current => Ok(Verdict::Ends),

@@ -166,6 +166,20 @@ fn a_client_that_begins_ends_the_transaction_of_the_one_before() {
     }
 }
 
+/// Where a client of before has taken the place of one with V2, the epoch before is not that of the transaction that ended.
+#[test]
+fn an_instance_that_is_fenced_does_not_pass_for_one_that_asks_again() {
+    for committed in [true, false] {
+        let (mut bench, zombie) = Bench::at(TransactionState::CompleteCommit, V2);
+        let current = bench.init(None).unwrap();
+        assert_eq!(current.producer_epoch, zombie.producer_epoch + 1);
+        bench.add(current, &[0], V0);
+        bench.end(current, committed, V0).unwrap();
+        bench.write_markers();
+        assert_eq!([true, false].map(|it| bench.end(zombie, it, V2)), [Err(ErrorCode::ProducerFenced); 2]);
+    }
+}
+
 #[test]
 fn a_transaction_that_takes_too_long_is_aborted() {
     for version in [V0, V2] {

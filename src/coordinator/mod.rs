@@ -10,6 +10,8 @@ pub mod expressions;
 pub mod group;
 mod placement;
 pub mod records;
+#[cfg(test)]
+mod seeds;
 mod shell;
 mod timers;
 pub mod txn;

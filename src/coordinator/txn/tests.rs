@@ -1,3 +1,4 @@
+mod any;
 mod table;
 
 use super::TxnShard;

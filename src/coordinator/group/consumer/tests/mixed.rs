@@ -11,6 +11,7 @@ use crate::coordinator::group::consumer::MemberState;
 use crate::coordinator::group::consumer::embedded;
 use crate::coordinator::group::request::Reply;
 use crate::coordinator::group::settings::{MigrationPolicy, Topics};
+use crate::coordinator::seeds::seeds;
 use crate::wire::errors::ErrorCode;
 use bytes::Bytes;
 use kafka_protocol::messages::JoinGroupResponse;

@@ -5,6 +5,7 @@ use super::world::*;
 use crate::coordinator::breaks::{Break, with_broken};
 use crate::coordinator::group::consumer::MemberState;
 use crate::coordinator::group::settings::Topics;
+use crate::coordinator::seeds::seeds;
 use crate::wire::errors::ErrorCode;
 use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 use proptest::prelude::*;

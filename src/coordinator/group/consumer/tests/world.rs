@@ -248,12 +248,6 @@ impl Bench {
     }
 }
 
-/// How many random schedules a test runs; `OTTLA_GROUP_SEEDS` says otherwise.
-pub fn seeds() -> u32 {
-    let given = std::env::var("OTTLA_GROUP_SEEDS").ok().and_then(|given| given.parse().ok());
-    given.unwrap_or(if cfg!(debug_assertions) { 60 } else { 1_000 })
-}
-
 /// A group begins in epoch 1 and goes to 2 with its first member, as with Kafka 4.3. Tests count from that first one on.
 pub fn counted(epoch: i32) -> i32 {
     if epoch > 0 { epoch - 1 } else { epoch }

@@ -19,6 +19,8 @@ pub enum Break {
     Topics,
     /// Transactions: requests of any epoch are let in.
     ProducerEpoch,
+    /// Transactions: who is aborted keeps its epoch.
+    Fence,
     /// Transactions: what was reported to a shard that has been dropped counts for its successor.
     LateReport,
 }

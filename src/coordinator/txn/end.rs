@@ -73,7 +73,8 @@ impl TxnShard {
     /// Aborts a transaction that is under way, and lets its producer do nothing more with the epoch that it has.
     pub(super) fn fence(&mut self, now: Now, id: &Arc<str>, out: &mut Out) {
         let under_way = self.transactions.get(id).filter(|it| it.state == TransactionState::Ongoing);
-        let Some(aborted) = under_way.map(|it| it.ended(false, SERVER_VERSION, -1, now.wall)) else { return };
+        let version = if broken(Break::Fence) { TransactionVersion::V0 } else { SERVER_VERSION };
+        let Some(aborted) = under_way.map(|it| it.ended(false, version, -1, now.wall)) else { return };
         self.decide(now, id, aborted, out);
     }
 

@@ -19,6 +19,8 @@ pub mod settings;
 pub mod transaction;
 
 #[cfg(test)]
+mod schedules;
+#[cfg(test)]
 mod script;
 #[cfg(test)]
 mod tests;

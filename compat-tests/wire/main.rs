@@ -16,4 +16,5 @@ mod hostile;
 mod messages;
 mod replay;
 mod table;
+mod transactions;
 mod tree;

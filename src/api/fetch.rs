@@ -18,16 +18,20 @@
 use super::Reply;
 use super::context::{Ctx, Operation, Resource, authorize, throttle};
 use super::errors::ErrorCode;
-use super::fetch_reply::{AbortedTransaction, FetchReply, FetchedPartition, NodeEndpoint};
+use super::fetch_reply::{AbortedTransaction, FetchReply, FetchedPartition, FetchedTopic, NodeEndpoint};
 use super::fetch_session::{Opening, Session, Wanted};
 use crate::broker::Served;
 use crate::catalog::Image;
 use crate::log::{Offset, Registration, Slice, Wait, Waiter};
 use crate::partition::{self, Fetch, FetchError, Fetched, Isolation};
+use kafka_protocol::messages::fetch_request::FetchTopic;
 use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// From this version on an error of the whole request stands alone.
+const CODE_ALONE: i16 = 13;
 
 /// What a fetch as a whole is bounded by.
 #[derive(Clone, Copy)]
@@ -56,7 +60,8 @@ enum Source {
 pub(super) async fn handle(ctx: Arc<Ctx>, request: FetchRequest) -> Reply<FetchResponse> {
     let deadline = Instant::now() + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let is_follower = follower(&ctx, &request);
-    let bounds = bounds(&ctx, &request);
+    let Some(isolation) = isolation(request.isolation_level) else { return send(&ctx, refused(&ctx, request)) };
+    let bounds = bounds(&ctx, &request, isolation);
     let session = match ctx.fetch_sessions.open(&ctx, request) {
         Opening::Session(session) => session,
         Opening::Refused(code) => {
@@ -78,14 +83,41 @@ pub(super) async fn handle(ctx: Arc<Ctx>, request: FetchRequest) -> Reply<FetchR
     send(&ctx, reply)
 }
 
-fn bounds(ctx: &Ctx, request: &FetchRequest) -> Bounds {
+fn isolation(level: i8) -> Option<Isolation> {
+    match level {
+        0 => Some(Isolation::ReadUncommitted),
+        1 => Some(Isolation::ReadCommitted),
+        _ => None,
+    }
+}
+
+/// The answer to an isolation level that there is not: Kafka's handler falls over (`FetchRequest.getErrorResponse`).
+fn refused(ctx: &Ctx, request: FetchRequest) -> FetchReply {
+    let code = ErrorCode::UnknownServerError;
+    let partition = |index| FetchedPartition { aborted: Some(Vec::new()), ..FetchedPartition::error(index, code) };
+    let topic = |topic: FetchTopic| FetchedTopic {
+        name: topic.topic.as_str().into(),
+        id: topic.topic_id,
+        partitions: topic.partitions.iter().map(|it| partition(it.partition)).collect(),
+    };
+    let topics = if ctx.version < CODE_ALONE { request.topics } else { Vec::new() };
+    FetchReply {
+        throttle_time_ms: throttle(ctx),
+        error_code: Some(code),
+        session_id: request.session_id,
+        topics: topics.into_iter().map(topic).collect(),
+        node_endpoints: Vec::new(),
+    }
+}
+
+fn bounds(ctx: &Ctx, request: &FetchRequest, isolation: Isolation) -> Bounds {
     let limit = usize::try_from(ctx.broker.config().fetch_max_bytes).unwrap_or(0);
     let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(limit);
     Bounds {
         max_bytes,
         // More will never be answered: it is not waited for.
         min_bytes: usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes),
-        isolation: if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
+        isolation,
     }
 }
 

@@ -222,6 +222,22 @@ async fn errors_of_partitions() {
     assert_eq!(seen(&setting.fetch(18, follower).await), [(0, code, -1, 0)]);
 }
 
+/// As recorded from Apache Kafka 4.3.1.
+#[tokio::test]
+async fn an_isolation_level_that_there_is_not_is_refused() {
+    let setting = Setting::new(&[]);
+    let topic = setting.topic("t", 1, &[]);
+    setting.append(&topic, 0).await;
+    let code = ErrorCode::UnknownServerError.code();
+    for level in [i8::MIN, -1, 2, i8::MAX] {
+        let with = |topic| request(vec![topic]).with_isolation_level(level);
+        let response = setting.fetch(12, with(named("t", vec![at(0, 0)]))).await;
+        assert_eq!((response.error_code, seen(&response)), (code, vec![(0, code, -1, 0)]));
+        let response = setting.fetch(13, with(by_id(topic.id, vec![at(0, 0)]))).await;
+        assert_eq!((response.error_code, response.responses.len()), (code, 0));
+    }
+}
+
 #[test]
 fn old_clients_are_not_told_of_storage_errors() {
     for (version, told) in

@@ -8,11 +8,15 @@ use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::describe_producers_response::{PartitionResponse, ProducerState, TopicResponse};
 use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse};
 use kafka_protocol::protocol::StrBytes;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 pub(super) async fn handle(ctx: Arc<Ctx>, request: DescribeProducersRequest) -> DescribeProducersResponse {
+    // Each partition once: a small request must not have a reply without bounds.
+    let mut seen = HashSet::new();
     let topics = request.topics.into_iter().map(|topic| {
-        let partitions = topic.partition_indexes.iter().map(|index| describe(&ctx, &topic, *index)).collect();
+        let indexes = topic.partition_indexes.iter().filter(|index| seen.insert((topic.name.clone(), **index)));
+        let partitions = indexes.map(|index| describe(&ctx, &topic, *index)).collect();
         TopicResponse::default().with_partitions(partitions).with_name(topic.name)
     });
     let topics = topics.collect();
@@ -32,7 +36,8 @@ fn find(ctx: &Ctx, topic: &TopicRequest, index: i32) -> Result<Vec<ActiveProduce
         return Err((ErrorCode::TopicAuthorizationFailed, None));
     }
     let image = ctx.broker.catalog().image();
-    let topic = image.topic(&topic.name).ok_or((ErrorCode::UnknownTopicOrPartition, None))?;
+    let unknown = || (ErrorCode::UnknownTopicOrPartition, Some("no such topic".to_owned()));
+    let topic = image.topic(&topic.name).ok_or_else(unknown)?;
     let served =
         ctx.broker.partition(topic, index).map_err(|error| (ErrorCode::from(&error), Some(error.to_string())))?;
     Ok(served.partition.active_producers())

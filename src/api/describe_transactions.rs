@@ -7,14 +7,17 @@ use super::context::{Ctx, Operation, Resource, authorize, throttle};
 use super::errors::ErrorCode;
 use super::transactions::code_of;
 use crate::coordinator::txn::request::{Description, Reply, Request};
+use indexmap::IndexSet;
 use kafka_protocol::messages::describe_transactions_response::{TopicData, TransactionState};
 use kafka_protocol::messages::{DescribeTransactionsRequest, DescribeTransactionsResponse, TopicName, TransactionalId};
 use kafka_protocol::protocol::StrBytes;
 use std::sync::Arc;
 
 pub(super) async fn handle(ctx: Arc<Ctx>, request: DescribeTransactionsRequest) -> DescribeTransactionsResponse {
-    let mut states = Vec::with_capacity(request.transactional_ids.len());
-    for id in request.transactional_ids {
+    // Once each: a small request must not have a reply without bounds.
+    let asked: IndexSet<TransactionalId> = request.transactional_ids.into_iter().collect();
+    let mut states = Vec::with_capacity(asked.len());
+    for id in asked {
         states.push(describe(&ctx, id).await);
     }
     DescribeTransactionsResponse::default().with_throttle_time_ms(throttle(&ctx)).with_transaction_states(states)

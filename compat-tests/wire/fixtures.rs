@@ -39,11 +39,6 @@ impl Exchange {
         Some((i16::from_be_bytes([k0, k1]), i16::from_be_bytes([v0, v1])))
     }
 
-    /// It is about transactions.
-    pub fn is_of_transactions(&self) -> bool {
-        self.name.contains("-txn-")
-    }
-
     /// The broker was meant to close the connection: the request is none.
     pub fn is_refused(&self) -> bool {
         self.name.contains("-refused-")

@@ -2,13 +2,12 @@
 //! ours; the answers are compared field by field. Ids of topics, sessions, members and
 //! producers in the requests are replaced by ours.
 
-use crate::asking::text;
 use crate::broker::Broker;
 use crate::client::Client;
 use crate::fixtures::{Exchange, Recorded, exchanges};
 use crate::messages::{self, Decoded};
+use crate::transactions;
 use crate::tree::Tree;
-use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, DescribeTransactionsRequest, TransactionalId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use uuid::Uuid;
@@ -49,6 +48,8 @@ const fn deviation(
 }
 
 const ABSENT: &str = "absent";
+/// Kafka names all transactions up to the next entry of its index, or to the last stable offset; readers drop no others.
+const OF_WHAT_IS_SENT: &str = "exactly the aborted transactions of which records are sent";
 const FOR_EVER: &str = "\"9223372036854775807\"";
 
 /// Each must be seen at least once, but for orders, which may agree by chance.
@@ -57,10 +58,12 @@ const DEVIATIONS: &[Deviation] = &[
     deviation("apiversions-*-all", "api_keys.order", "*", "*", "not every API exists yet"),
     deviation("apiversions-*-all", "api_keys[*].*", "*", ABSENT, "not every API exists yet"),
     deviation("apiversions-*-all", "api_keys[2].max_version", "11", "10", "the codec ends with ListOffsets 10"),
+    deviation("apiversions-*-all", "api_keys[27].max_version", "2", "1", "the codec ends with WriteTxnMarkers 1"),
     deviation("apiversions-*-all", "*_features*", "*", "*", "features are published when they are real"),
     // Groups.
     deviation("findcoordinator-*-group", "*", "*", "*", "the first question is answered once the topic is there"),
     deviation("findcoordinator-*-groups", "*", "*", "*", "the first question is answered once the topic is there"),
+    deviation("findcoordinator-*-txn-first", "*", "*", "*", "the first question is answered once the topic is there"),
     deviation("findcoordinator-*", "error_message", "\"NONE\"", "\"\"", "no error, no text"),
     deviation("offsetcommit-*", "*.partitions.order", "*", "*", "Kafka names first what it refuses"),
     deviation("offsetdelete-*", "*.partitions.order", "*", "*", "Kafka names first what it refuses"),
@@ -69,6 +72,17 @@ const DEVIATIONS: &[Deviation] = &[
     deviation("describegroups-v06-*", "groups[unseen].error_*", "*", "*", "as above"),
     deviation("deletegroups-*", "results[unseen].error_code", "0", "69", "as above"),
     deviation("describegroups-*", "groups[*#2].*", "*", ABSENT, "asked twice, answered once: replies are bounded"),
+    deviation("offsetfetch-*-txn-*", "groups[*#2].*", "*", ABSENT, "asked twice, answered once: replies are bounded"),
+    deviation("offsetfetch-*-txn-*", "groups.order", "*", "*", "as above"),
+    // Transactions.
+    deviation("txnoffsetcommit-*", "*.partitions.order", "*", "*", "Kafka names first what it refuses"),
+    deviation("addpartitionstotxn-*-same-id-twice", "*[*#2].topic_results[*", "*", "*", "Kafka does the first twice"),
+    deviation("writetxnmarkers-*-without-topics", "markers*", "*", "*", "answered marker by marker"),
+    deviation("writetxnmarkers-*-several", "markers[*#2].*", ABSENT, "*", "answered marker by marker"),
+    deviation("describeproducers-*-unknown", "*[99].error_message", "null", "*", "we say what is wrong"),
+    deviation("fetch-*-interleaved*-bytes-*", "*.aborted_transactions[*", "*", ABSENT, OF_WHAT_IS_SENT),
+    deviation("fetch-*-interleaved*-bytes-*", "*.aborted_transactions", ABSENT, "[]", OF_WHAT_IS_SENT),
+    deviation("fetch-*-interleaved*-bytes-*", "*.aborted_transactions.order", "*", "*", OF_WHAT_IS_SENT),
     // Defaults.
     deviation("*", "*[flush.messages].value", FOR_EVER, "\"1\"", "acks=all is answered when it is durable"),
     deviation("*", "*[min.insync.replicas].config_source", "3", "5", "no cluster-wide default, which ELR sets"),
@@ -104,6 +118,9 @@ const DEVIATIONS: &[Deviation] = &[
     deviation("writetxnmarkers-*", "*.order", "*", "*", "a hash map's order"),
     deviation("describeproducers-*", "*.active_producers.order", "*", "*", "a hash map's order"),
     deviation("describetransactions-*", "*.topics.order", "*", "*", "a hash map's order"),
+    deviation("describetransactions-*", "*.partitions", "[1, 0]", "[0, 1]", "a hash set's order"),
+    deviation("describetransactions-*", "*.partitions", "[2, 0, 1]", "[0, 1, 2]", "a hash set's order"),
+    deviation("describetransactions-*", "*.partitions", "[0, 29, 26]", "[0, 26, 29]", "a hash set's order"),
     deviation("listtransactions-*", "transaction_states.order", "*", "*", "a hash map's order"),
     deviation("listoffsets-*-several", "*.partitions.order", "*", "*", "a hash map's order"),
 ];
@@ -114,9 +131,7 @@ fn ottla_answers_as_kafka_did() {
     let mut replay = Replay::default();
     let mut client = Client::new(&broker);
     let mut connection = 0;
-    let apis = client.ask(0, &ApiVersionsRequest::default()).api_keys;
-    let has_transactions = apis.iter().any(|api| api.api_key == ApiKey::EndTxn as i16);
-    for exchange in exchanges().into_iter().filter(|exchange| has_transactions || !exchange.is_of_transactions()) {
+    for exchange in exchanges() {
         if exchange.connection != connection {
             client = Client::new(&broker);
             connection = exchange.connection;
@@ -160,7 +175,8 @@ impl Replay {
     fn exchange(&mut self, client: &mut Client, exchange: &Exchange) {
         let name = &exchange.name;
         let _asked = Asked(name);
-        exchange.awaits.iter().for_each(|id| await_end(client, id));
+        // Kafka's markers come after its answer, and so may ours.
+        exchange.awaits.iter().for_each(|id| drop(transactions::settled(client, id)));
         let mut request = exchange.request.clone();
         let used: BTreeMap<_, _> = exchange.uses.iter().filter_map(|(_, id)| self.ids.get_key_value(id)).collect();
         replace(&mut request, &used);
@@ -336,15 +352,6 @@ fn sealed_batch(bytes: &[u8]) -> Option<usize> {
     let size = usize::try_from(length).ok()? + 12;
     let batch = bytes.get(..size).filter(|batch| batch.len() >= 61 && batch[16] == 2)?;
     (crc32c::crc32c(&batch[21..]).to_be_bytes() == batch[17..21]).then_some(size)
-}
-
-/// Kafka's markers come after its answer, and so may ours.
-fn await_end(client: &mut Client, transactional_id: &str) {
-    let request =
-        DescribeTransactionsRequest::default().with_transactional_ids(vec![TransactionalId(text(transactional_id))]);
-    while client.ask(0, &request).transaction_states[0].transaction_state.starts_with("Prepare") {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
 }
 
 /// Whether `text` is `pattern`, in which `*` stands for anything.

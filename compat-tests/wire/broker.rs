@@ -1,6 +1,7 @@
 //! The real binary on a free port of loopback, with a data directory of its own. Ended with the test.
 
 use std::fs::{self, File};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -12,26 +13,41 @@ pub struct Broker {
     child: Child,
     port: u16,
     folder: TempDir,
+    settings: Vec<String>,
+}
+
+fn spawn(folder: &Path, settings: &[String]) -> Child {
+    let log = File::create(folder.join("log")).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_ottla"))
+        .arg("--listeners=PLAINTEXT://127.0.0.1:0")
+        .arg(format!("--log.dirs={}", folder.join("data").display()))
+        .args(settings)
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap()
 }
 
 impl Broker {
     /// Starts one with these settings, each `key=value`.
     pub fn start(settings: &[&str]) -> Broker {
         let folder = tempfile::tempdir().unwrap();
-        let log = File::create(folder.path().join("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_ottla"))
-            .arg("--listeners=PLAINTEXT://127.0.0.1:0")
-            .arg(format!("--log.dirs={}", folder.path().join("data").display()))
-            .args(settings.iter().map(|setting| format!("--{setting}")))
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut broker = Broker { child, port: 0, folder };
+        let settings: Vec<_> = settings.iter().map(|setting| format!("--{setting}")).collect();
+        let mut broker = Broker { child: spawn(folder.path(), &settings), port: 0, folder, settings };
         broker.port = broker.wait_until_ready();
         broker
+    }
+
+    /// Ends it as kill -9 does, and starts it again on the same data, on another port.
+    pub fn kill_and_restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let log = self.log();
+        assert!(!log.contains("panicked"), "it panicked:\n{log}");
+        self.child = spawn(self.folder.path(), &self.settings);
+        self.port = self.wait_until_ready();
     }
 
     fn wait_until_ready(&mut self) -> u16 {

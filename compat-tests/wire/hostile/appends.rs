@@ -1,7 +1,7 @@
 //! Batches that may not be appended, over the wire, with the code that Kafka gives each.
 
 use super::Healthy;
-use crate::asking::{PRODUCE, append, create_topic, produce, produce_request, text};
+use crate::asking::{PRODUCE, append, create_topic, produce, produce_request};
 use crate::batches::{Batch, TIME, put_record};
 use crate::broker::Broker;
 use crate::client::{Client, frame, response};
@@ -279,9 +279,4 @@ fn internal_topics_are_not_for_clients() {
         // It may not exist yet.
         assert!([INVALID_TOPIC, 3].contains(&answer.error_code), "{name}: {}", answer.error_code);
     }
-    let mut request = produce_request("plain", 0, -1, good().bytes());
-    create_topic(&mut client, "plain", 1, &[]);
-    request.transactional_id = Some(TransactionalId(text("transaction")));
-    let reply = client.ask(PRODUCE, &request);
-    assert_eq!(reply.responses[0].partition_responses[0].error_code, TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
 }

@@ -8,6 +8,7 @@ mod memory;
 mod reads;
 mod sessions;
 mod shapes;
+mod transactions;
 
 use crate::asking::{append, create_topic, fetch};
 use crate::broker::Broker;

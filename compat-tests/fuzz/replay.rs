@@ -30,6 +30,11 @@ fn batch() {
 }
 
 #[test]
+fn kept() {
+    replay("kept", targets::kept);
+}
+
+#[test]
 fn recovery() {
     replay("recovery", targets::recovery);
 }

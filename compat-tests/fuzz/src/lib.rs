@@ -1,8 +1,10 @@
 //! What the fuzz targets do with their bytes. In a library, so that an ordinary test can replay the corpus; a finding
 //! is a panic, an abort, or memory beyond the limits that `scripts/fuzz` sets.
 
+mod kept;
 mod recovery;
 
+pub use kept::kept;
 pub use recovery::recovery;
 
 use bytes::Bytes;
@@ -55,6 +57,11 @@ fn decode(key: i16, body: &[u8], version: i16) -> Option<usize> {
         ApiKey::DeleteTopics => left_after::<DeleteTopicsRequest>(body, version),
         ApiKey::InitProducerId => left_after::<InitProducerIdRequest>(body, version),
         ApiKey::OffsetForLeaderEpoch => left_after::<OffsetForLeaderEpochRequest>(body, version),
+        ApiKey::AddPartitionsToTxn => left_after::<AddPartitionsToTxnRequest>(body, version),
+        ApiKey::AddOffsetsToTxn => left_after::<AddOffsetsToTxnRequest>(body, version),
+        ApiKey::EndTxn => left_after::<EndTxnRequest>(body, version),
+        ApiKey::WriteTxnMarkers => left_after::<WriteTxnMarkersRequest>(body, version),
+        ApiKey::TxnOffsetCommit => left_after::<TxnOffsetCommitRequest>(body, version),
         ApiKey::DescribeConfigs => left_after::<DescribeConfigsRequest>(body, version),
         ApiKey::AlterConfigs => left_after::<AlterConfigsRequest>(body, version),
         ApiKey::CreatePartitions => left_after::<CreatePartitionsRequest>(body, version),
@@ -62,6 +69,9 @@ fn decode(key: i16, body: &[u8], version: i16) -> Option<usize> {
         ApiKey::IncrementalAlterConfigs => left_after::<IncrementalAlterConfigsRequest>(body, version),
         ApiKey::OffsetDelete => left_after::<OffsetDeleteRequest>(body, version),
         ApiKey::DescribeCluster => left_after::<DescribeClusterRequest>(body, version),
+        ApiKey::DescribeProducers => left_after::<DescribeProducersRequest>(body, version),
+        ApiKey::DescribeTransactions => left_after::<DescribeTransactionsRequest>(body, version),
+        ApiKey::ListTransactions => left_after::<ListTransactionsRequest>(body, version),
         ApiKey::ConsumerGroupHeartbeat => left_after::<ConsumerGroupHeartbeatRequest>(body, version),
         ApiKey::ConsumerGroupDescribe => left_after::<ConsumerGroupDescribeRequest>(body, version),
         ApiKey::ListConfigResources => left_after::<ListConfigResourcesRequest>(body, version),

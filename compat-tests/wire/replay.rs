@@ -59,7 +59,10 @@ const DEVIATIONS: &[Deviation] = &[
     deviation("apiversions-*-all", "api_keys[*].*", "*", ABSENT, "not every API exists yet"),
     deviation("apiversions-*-all", "api_keys[2].max_version", "11", "10", "the codec ends with ListOffsets 10"),
     deviation("apiversions-*-all", "api_keys[27].max_version", "2", "1", "the codec ends with WriteTxnMarkers 1"),
-    deviation("apiversions-*-all", "*_features*", "*", "*", "features are published when they are real"),
+    deviation("apiversions-*-all", "*_features.order", "*", "*", "features are published when they are real"),
+    deviation("apiversions-*-all", "*_features[*", "*", ABSENT, "features are published when they are real"),
+    deviation("apiversions-v03-all", "supported_features", ABSENT, "[]", "features are published when they are real"),
+    deviation("apiversions-*-all", "finalized_features_epoch", "*", "0", "features never change while it runs"),
     // Groups.
     deviation("findcoordinator-*-group", "*", "*", "*", "the first question is answered once the topic is there"),
     deviation("findcoordinator-*-groups", "*", "*", "*", "the first question is answered once the topic is there"),

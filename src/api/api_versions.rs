@@ -6,8 +6,9 @@
 //! supported features with minimum 0 are left out (KAFKA-17011: older Java clients cannot parse them), and a
 //! finalized level of 0 is never listed. Needs no authorization.
 //!
-//! `group.version` is 1: the consumer protocol (KIP-848). Gaps: no other feature is supported yet. The client's software is
-//! checked, not kept.
+//! `group.version` is 1: the consumer protocol (KIP-848). `transaction.version` is 2: a write adds its partition to a
+//! transaction, and each transaction has an epoch of its own (KIP-890). Gaps: no other feature is supported yet. The client's
+//! software is checked, not kept.
 
 use super::context::{Ctx, throttle};
 use super::errors::ErrorCode;
@@ -19,7 +20,7 @@ use kafka_protocol::protocol::StrBytes;
 use std::sync::Arc;
 
 /// Name, lowest and highest level of each feature that this broker could run at (KIP-584).
-const SUPPORTED: &[(&str, i16, i16)] = &[("group.version", 0, 1)];
+const SUPPORTED: &[(&str, i16, i16)] = &[("group.version", 0, 1), ("transaction.version", 0, 2)];
 
 /// The first version whose readers can parse a feature with minimum 0.
 const FIRST_WITH_LEVEL_ZERO: i16 = 4;
@@ -90,6 +91,14 @@ mod tests {
         }
         for bad in ["", "-", "-a", "a-", ".a", "a.", "a b", "a_b", "é", "a\n"] {
             assert!(!is_valid(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_finalized_is_supported() {
+        for (name, level) in crate::broker::Broker::in_memory(&[]).finalized_features().levels {
+            let found = SUPPORTED.iter().find(|(supported, ..)| *supported == name);
+            assert!(found.is_some_and(|(_, min, max)| (*min..=*max).contains(&level)), "{name} {level}");
         }
     }
 

@@ -39,6 +39,8 @@ use state::{PartitionState, state_of};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+static GUARDS: AtomicU64 = AtomicU64::new(0);
+
 /// When an append is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acks {
@@ -211,12 +213,14 @@ impl Partition {
                 // The batch that contains an offset may begin before it, and is in the saved state already. What is
                 // damaged below the recovery point may say that it lies beyond the end.
                 if batch.header.base_offset >= state.log_end() && batch.header.next_offset() <= log_end {
-                    let marker = Marker::read(batch.header, batch.control).filter(|_| batch.header.is_control());
+                    let is_control = batch.header.is_control();
+                    let marker = is_control.then(|| Marker::read(batch.header, batch.control)).flatten();
                     state.apply(batch.header, marker, batch.append_time.min(now));
                 }
             })?;
         }
         state.extend_to(log_end);
+        state.last_stable(log_end);
         state.lead(leader_epoch).map_err(|stored| OpenError::EpochBehind { stored, given: leader_epoch })?;
         let transactional = AtomicBool::new(!state.is_without_transactions());
         Ok(Self { state: Mutex::new(state), log, leader_epoch, duplicates: AtomicU64::new(0), transactional })
@@ -311,7 +315,9 @@ impl Partition {
     /// # Errors
     /// A newer instance of the producer has written; nobody need be asked.
     pub fn verify(&self, verify: Verify, now: Millis) -> Result<Option<Guard>, SequenceError> {
-        self.state.lock().verify(verify, now)
+        // Over all partitions: one that is opened again must not take the guard of before for its own.
+        let fresh = Guard(GUARDS.fetch_add(1, Ordering::Relaxed));
+        self.state.lock().verify(verify, fresh, now)
     }
 
     /// Whether a coordinator may write in this producer's transaction.
@@ -329,6 +335,8 @@ impl Partition {
     pub fn end_transaction(&self, end: TransactionEnd, now: Millis) -> Appending {
         let TransactionEnd { producer_id, producer_epoch, marker, rule } = end;
         let mut state = self.state.lock();
+        // Nobody may ever read here; what has ended must not be remembered for readers for ever.
+        state.last_stable(self.high_watermark());
         let (outcome, until) = match state.check_marker(producer_id, producer_epoch, marker, rule) {
             Err(error) => (Err(error), state.log_end()),
             Ok(MarkerVerdict::Written) => (Ok((-1, true)), state.log_end()),

@@ -125,12 +125,12 @@ impl PartitionState {
     }
 
     /// The guard to ask the transaction's coordinator under, before a batch of this producer may be appended in a
-    /// transaction; `None` where one has begun here, and there is nothing to ask.
-    pub fn verify(&mut self, verify: Verify, now: Millis) -> Result<Option<Guard>, SequenceError> {
+    /// transaction; `None` where one has begun here, and there is nothing to ask. `fresh` is one that nobody has had.
+    pub fn verify(&mut self, verify: Verify, fresh: Guard, now: Millis) -> Result<Option<Guard>, SequenceError> {
         let Verify { producer_id, producer_epoch, .. } = verify;
         self.producers.check_coordinated(producer_id, producer_epoch)?;
         let has_begun = self.producers.has_open_transaction(producer_id, producer_epoch);
-        Ok((!has_begun).then(|| self.verifications.begin(verify, now)))
+        Ok((!has_begun).then(|| self.verifications.begin(verify, fresh, now)))
     }
 
     /// Judges the end of a producer's transaction.
@@ -179,6 +179,12 @@ impl PartitionState {
     /// How far readers of committed records see, where others see up to `published`.
     pub fn last_stable(&mut self, published: Offset) -> Offset {
         self.transactions.last_stable(published)
+    }
+
+    /// Its transactions.
+    #[cfg(test)]
+    pub fn transactions(&self) -> &Transactions {
+        &self.transactions
     }
 
     /// Whether there are no transactions, nor aborted ones to tell of.

@@ -44,7 +44,7 @@ impl Transactions {
         }
     }
 
-    /// How far readers of committed records see, where others see up to `published`.
+    /// How far readers of committed records see, where others see up to `published`. What has ended before that is forgotten.
     pub fn last_stable(&mut self, published: Offset) -> Offset {
         self.ended.retain(|_, marker| *marker >= published);
         let first = [self.open.first_key_value().map(|(first, _)| *first), self.ended.keys().next().copied()];
@@ -59,6 +59,12 @@ impl Transactions {
     /// The aborted ones.
     pub fn aborted(&self) -> &Aborted {
         &self.aborted
+    }
+
+    /// How many have ended and are still remembered.
+    #[cfg(test)]
+    pub fn ended(&self) -> usize {
+        self.ended.len()
     }
 
     /// Forgets what ended before the log begins.

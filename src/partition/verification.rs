@@ -8,9 +8,9 @@ use crate::time::Millis;
 use crate::wire::batch::BatchHeader;
 use std::collections::BTreeMap;
 
-/// Stands for one verification of one producer; none is given twice.
+/// Stands for one verification of one producer; none is given twice in a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Guard(u64);
+pub struct Guard(pub u64);
 
 /// Who wants to begin a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,16 +48,18 @@ struct Entry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verifications {
     by_producer: BTreeMap<i64, Entry>,
-    last: u64,
 }
 
 impl Verifications {
-    /// Begins one for a producer, or goes on with the one there is.
-    pub fn begin(&mut self, verify: Verify, now: Millis) -> Guard {
+    /// Begins one for a producer under a guard that nobody has had, or goes on with the one there is.
+    pub fn begin(&mut self, verify: Verify, guard: Guard, now: Millis) -> Guard {
         let Verify { producer_id, producer_epoch: epoch, base_sequence: lowest_sequence, bumps_epoch } = verify;
-        let entry = self.by_producer.entry(producer_id).or_insert_with(|| {
-            self.last += 1;
-            Entry { guard: Guard(self.last), lowest_sequence, epoch, bumps_epoch, since: now }
+        let entry = self.by_producer.entry(producer_id).or_insert_with(|| Entry {
+            guard,
+            lowest_sequence,
+            epoch,
+            bumps_epoch,
+            since: now,
         });
         if epoch > entry.epoch || (epoch == entry.epoch && lowest_sequence < entry.lowest_sequence) {
             (entry.epoch, entry.lowest_sequence) = (epoch, lowest_sequence);

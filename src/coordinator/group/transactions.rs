@@ -15,7 +15,7 @@ const NOW: Now = Now { monotonic: 0, wall: 1_000_000 };
 
 /// What is in the log: whose transaction it is part of, or how one ended.
 enum Logged {
-    Record(Option<i64>, Record),
+    Record(Option<i64>, Box<Record>),
     End(i64, bool),
 }
 
@@ -36,7 +36,7 @@ impl Bench {
     fn ask(&mut self, producer_id: Option<i64>, request: Request) -> Reply {
         let mut out = Out::default();
         self.shard.handle(NOW, Ticket(1), request, &mut out);
-        self.log.extend(out.records.into_iter().map(|record| Logged::Record(producer_id, record)));
+        self.log.extend(out.records.into_iter().map(|record| Logged::Record(producer_id, Box::new(record))));
         out.replies.pop().unwrap().1
     }
 
@@ -85,8 +85,10 @@ impl Bench {
         let mut again = empty();
         for logged in &self.log {
             match logged {
-                Logged::Record(None, record) => again.apply(record.clone()),
-                Logged::Record(Some(producer_id), record) => again.apply_in_transaction(*producer_id, record.clone()),
+                Logged::Record(None, record) => again.apply(Record::clone(record)),
+                Logged::Record(Some(producer_id), record) => {
+                    again.apply_in_transaction(*producer_id, Record::clone(record))
+                }
                 Logged::End(producer_id, committed) => again.end_transaction(*producer_id, *committed),
             }
         }

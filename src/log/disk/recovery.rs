@@ -113,6 +113,8 @@ pub(super) fn open(
             folder.was_clean = true;
             folder.scan(0, false)?;
             folder.drop_states_beyond_end()?;
+            // Their transaction indexes are gone.
+            folder.drop_snapshots()?;
         }
         Mode::Scan { recovery_point, from_zero, rewrite } => {
             if from_zero {

@@ -115,10 +115,17 @@ impl Shared {
 const TOGETHER_MOST: Duration = Duration::from_millis(1);
 
 /// Batches on their way to the writer, in order of submission.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Queue {
     inner: Mutex<Inner>,
     wake: Condvar,
+    together_most: Duration,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Queue { inner: Mutex::default(), wake: Condvar::default(), together_most: TOGETHER_MOST }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -129,6 +136,8 @@ struct Inner {
     wake_at: Option<usize>,
     /// How many are about to stage several that are to go into one round.
     together: usize,
+    /// The writer is awake, and sleeps only until they have.
+    is_brief: bool,
     closed: bool,
 }
 
@@ -148,8 +157,9 @@ impl Queue {
     }
 
     fn wake_writer(&self, mut inner: MutexGuard<'_, Inner>) {
-        let (staged, alone) = (inner.staged.len(), inner.together == 0);
-        if inner.wake_at.take_if(|count| alone && staged >= *count).is_some() {
+        // One that sleeps for long is woken in any case, and then waits for the others, for a while.
+        let (staged, held) = (inner.staged.len(), inner.together > 0 && inner.is_brief);
+        if inner.wake_at.take_if(|count| !held && staged >= *count).is_some() {
             drop(inner);
             self.wake.notify_one();
         }
@@ -175,7 +185,9 @@ impl Queue {
             self.sleep(&mut inner, 1, at_most);
         }
         if inner.together > 0 {
-            self.sleep(&mut inner, 0, TOGETHER_MOST);
+            inner.is_brief = true;
+            self.sleep(&mut inner, 0, self.together_most);
+            inner.is_brief = false;
         }
         !(inner.closed && inner.staged.is_empty())
     }
@@ -251,7 +263,7 @@ mod tests {
     #[test]
     fn what_is_staged_together_is_taken_together() {
         let (log, append) = an_append();
-        let queue = Queue::default();
+        let queue = Queue { together_most: LONG, ..Queue::default() };
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| queue.wait(LONG));
             while queue.inner.lock().wake_at.is_none() {
@@ -259,6 +271,9 @@ mod tests {
             }
             let (both, other) = (queue.together(), queue.together());
             queue.push(log.clone(), append.clone());
+            while !queue.inner.lock().is_brief {
+                std::thread::yield_now();
+            }
             drop(other);
             queue.push(log.clone(), append.clone());
             assert!(queue.inner.lock().wake_at.is_some() && !waiting.is_finished());
@@ -266,6 +281,7 @@ mod tests {
             assert!(waiting.join().unwrap());
             assert_eq!(queue.take().len(), 2);
         });
+        let queue = Queue::default();
         // Nobody holds the writer back for long.
         let held = queue.together();
         queue.push(log, append);

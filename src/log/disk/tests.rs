@@ -415,3 +415,24 @@ fn many_logs_stay_within_the_bound_of_open_files() {
         assert_eq!(log.progress().published(), end);
     }
 }
+
+/// A scan makes the transaction indexes anew from nothing; Kafka's snapshot alone would pass for a log without aborted ones.
+#[test]
+fn a_clean_stop_that_is_not_believed_leaves_no_snapshot_without_its_transaction_indexes() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = disk(dir.path(), Checks::default());
+    let log = first.open_log(&name("t"), CONFIG, false, &|_| false).unwrap().log;
+    fill(&log, &first, 10);
+    let file = |extension| StateFile { extension, bytes: b"state".to_vec() };
+    let files = vec![file(StateFile::SNAPSHOT), file(StateFile::PRODUCERS)];
+    let state = OwnerState { files, transaction_indexes: vec![(0, b"index".to_vec())] };
+    first.close([(log, state)].into_iter()).unwrap();
+    // Nobody has stored its leader epochs: the files are not believed.
+    assert!(!dir.path().join("t-0/leader-epoch-checkpoint").exists());
+
+    let second = disk(dir.path(), Checks::default());
+    let opened = second.open_log(&name("t"), CONFIG, false, &|_| false).unwrap();
+    assert!(opened.transaction_indexes.is_empty());
+    let kinds: Vec<_> = opened.states.iter().flat_map(|(_, files)| files).map(|file| file.extension).collect();
+    assert!(!kinds.is_empty() && !kinds.contains(&StateFile::SNAPSHOT), "{kinds:?}");
+}

@@ -198,3 +198,16 @@ fn the_transaction_indexes_are_those_of_their_segments() {
     assert_eq!(told.entries().len(), 4);
     assert_eq!(partition.state.lock().aborted(0, end), told.entries());
 }
+
+/// As in `__consumer_offsets`, which nobody fetches from.
+#[test]
+fn what_has_ended_is_forgotten_where_nobody_reads() {
+    let (log, partition) = fast();
+    for round in 0..50 {
+        write(&partition, 7, round, 0).unwrap();
+        end(&partition, 7, round + 1, true).unwrap();
+    }
+    assert_eq!(partition.state.lock().transactions().ended(), 1, "the last one");
+    let (log, stored) = log.crash();
+    assert_eq!(open(&log, stored, 1).state.lock().transactions().ended(), 0);
+}

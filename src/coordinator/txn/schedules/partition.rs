@@ -51,15 +51,17 @@ pub struct Partition {
     log: Vec<(BatchHeader, Stored)>,
     /// So much of the log is durable, and published.
     durable: usize,
+    guards: u64,
 }
 
 impl Partition {
     pub fn new() -> Self {
-        Partition { state: begun(0), log: Vec::new(), durable: 0 }
+        Partition { state: begun(0), log: Vec::new(), durable: 0, guards: 0 }
     }
 
     pub fn verify(&mut self, sent: &Sent, now: Millis) -> Result<Option<Guard>, SequenceError> {
-        self.state.verify(Verify::of(&sent.batch().0, sent.bumps_epoch), now)
+        self.guards += 1;
+        self.state.verify(Verify::of(&sent.batch().0, sent.bumps_epoch), Guard(self.guards), now)
     }
 
     /// Appends a record, unless it is there; tells up to where the log must be durable.

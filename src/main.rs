@@ -143,12 +143,15 @@ async fn run(config: BrokerConfig, server: Server, open_files: usize) -> anyhow:
     let api = Arc::new(Api::new(broker.clone()));
     let mut serving = tokio::spawn(server.run(api, limits(broker.config()), stopping));
     let sweeping = tokio::spawn(sweep_producers(broker.clone()));
-    let timing = tokio::spawn(run_groups(broker.clone()));
-    let completing = tokio::spawn(broker.txns().clone().run());
+    let mut timing = tokio::spawn(run_groups(broker.clone()));
+    let mut completing = tokio::spawn(broker.txns().clone().run());
     let ended = tokio::select! {
         _ = terminate.recv() => { tracing::info!("stopping: SIGTERM"); None }
         _ = interrupt.recv() => { tracing::info!("stopping: interrupt"); None }
         ended = &mut serving => Some(ended),
+        // Without them members would never expire, and transactions never end.
+        _ = &mut timing => { tracing::error!("stopping: the timers of groups have failed"); None }
+        _ = &mut completing => { tracing::error!("stopping: the transaction coordinator has failed"); None }
     };
     sweeping.abort();
     // An error means that nobody listens any more, which is what is wanted.

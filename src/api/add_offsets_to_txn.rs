@@ -6,6 +6,7 @@
 
 use super::context::{Ctx, Operation, Resource, authorize, throttle};
 use super::errors::ErrorCode;
+use super::find_coordinator::ensure_topic;
 use super::transactions::{code_of, known_as_fenced};
 use crate::catalog::CONSUMER_OFFSETS;
 use crate::coordinator::txn::request::{ProducerIdAndEpoch, Reply, Request, TopicPartition, TransactionVersion};
@@ -27,6 +28,10 @@ async fn add(ctx: &Ctx, request: &AddOffsetsToTxnRequest) -> ErrorCode {
     }
     if !authorize(ctx, Operation::Read, Resource::Group(&group_id)) {
         return ErrorCode::GroupAuthorizationFailed;
+    }
+    // Nobody may have looked for the group's coordinator yet, and nobody will before this has succeeded.
+    if let Err(refusal) = ensure_topic(ctx, CONSUMER_OFFSETS).await {
+        return refusal.code;
     }
     let partition = match ctx.broker.groups().index(&group_id) {
         Ok(partition) => partition,

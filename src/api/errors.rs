@@ -73,7 +73,7 @@ impl From<&MarkerError> for ErrorCode {
             MarkerError::Append(error) => error.into(),
             MarkerError::Partition(error) => error.into(),
             // A coordinator of transactions does not know what groups say; this one it takes for a place that will be ready.
-            MarkerError::Groups(_) | MarkerError::Revoked => ErrorCode::NotLeaderOrFollower,
+            MarkerError::Groups(_) => ErrorCode::NotLeaderOrFollower,
         }
     }
 }

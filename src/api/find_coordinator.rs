@@ -78,8 +78,8 @@ async fn check(ctx: &Arc<Ctx>, key_type: i8, key: &str) -> Result<(), Refusal> {
     }
 }
 
-/// Clients ask again where the topic cannot be made now.
-async fn ensure_topic(ctx: &Arc<Ctx>, topic: &'static str) -> Result<(), Refusal> {
+/// Makes a coordinator's topic if it is not there. Clients ask again where that cannot be done now.
+pub(super) async fn ensure_topic(ctx: &Ctx, topic: &'static str) -> Result<(), Refusal> {
     if ctx.broker.catalog().image().topic(topic).is_some() {
         return Ok(());
     }

@@ -49,7 +49,9 @@ async fn producer(ctx: &Ctx, request: &InitProducerIdRequest) -> Result<Producer
         (producer_id, producer_epoch) => Some(ProducerIdAndEpoch { producer_id, producer_epoch }),
     };
     let Some(id) = &request.transactional_id else {
-        return Ok(ProducerIdAndEpoch { producer_id: fresh(ctx).await?, producer_epoch: 0 });
+        // What Kafka answers while it has no block of ids: clients try again.
+        let fresh = ctx.broker.fresh_producer_id().await.ok_or(ErrorCode::CoordinatorLoadInProgress)?;
+        return Ok(ProducerIdAndEpoch { producer_id: fresh, producer_epoch: 0 });
     };
     if id.is_empty() {
         return Err(ErrorCode::InvalidRequest);
@@ -64,17 +66,6 @@ async fn producer(ctx: &Ctx, request: &InitProducerIdRequest) -> Result<Producer
         Ok(Reply::InitProducerId(begun)) => begun,
         other => Err(code_of(&other)),
     }
-}
-
-async fn fresh(ctx: &Ctx) -> Result<i64, ErrorCode> {
-    let broker = ctx.broker.clone();
-    // Waits for the disk once in a block of ids.
-    let next = tokio::task::spawn_blocking(move || broker.producer_ids().next(broker.catalog())).await;
-    let next = next.map_err(|_ended| ErrorCode::UnknownServerError)?;
-    next.map_err(|error| {
-        tracing::error!(%error, "no producer id");
-        ErrorCode::from(&error)
-    })
 }
 
 #[cfg(test)]

@@ -13,34 +13,32 @@ use crate::coordinator::txn::request::{Filters, Listed};
 use kafka_protocol::messages::list_transactions_response::TransactionState as Told;
 use kafka_protocol::messages::{ListTransactionsRequest, ListTransactionsResponse, TransactionalId};
 use kafka_protocol::protocol::StrBytes;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(super) async fn handle(ctx: Arc<Ctx>, request: ListTransactionsRequest) -> ListTransactionsResponse {
     let response = ListTransactionsResponse::default().with_throttle_time_ms(throttle(&ctx));
-    let is_state = |name: &&StrBytes| TransactionState::from_name(name).is_some();
-    let (known, unknown): (Vec<_>, Vec<_>) = request.state_filters.iter().partition(is_state);
-    let response = response.with_unknown_state_filters(unknown.into_iter().cloned().collect());
-    if known.is_empty() && !request.state_filters.is_empty() {
-        return response;
-    }
     let pattern = request.transactional_id_pattern.as_deref().filter(|pattern| !pattern.is_empty());
     let Ok(transactional_id_pattern) = pattern.map(compile).transpose() else {
         return response.with_error_code(ErrorCode::InvalidRegularExpression.code());
     };
+    let state = |name: &StrBytes| TransactionState::from_name(name).map(TransactionState::name);
+    let states: BTreeSet<&'static str> = request.state_filters.iter().filter_map(state).collect();
+    let unknown: BTreeSet<&StrBytes> = request.state_filters.iter().filter(|name| state(name).is_none()).collect();
+    let none_fits = states.is_empty() && !unknown.is_empty();
     let filters = Filters {
         producer_ids: request.producer_id_filters.iter().map(|id| id.0).collect(),
-        states: known.into_iter().map(|name| name.to_string()).collect(),
+        states,
         duration_ms: if ctx.version >= 1 { request.duration_filter } else { -1 },
         transactional_id_pattern,
     };
-    match ctx.broker.txns().list(&filters).await {
-        Ok(listed) => {
-            let granted =
-                |it: &Listed| authorize(&ctx, Operation::Describe, Resource::TransactionalId(&it.transactional_id));
-            response.with_transaction_states(listed.into_iter().filter(granted).map(told).collect())
-        }
-        Err(error) => response.with_error_code(ErrorCode::from(&error).code()),
-    }
+    let listed = match ctx.broker.txns().list(Arc::new(filters)).await {
+        Ok(listed) => listed,
+        Err(error) => return response.with_error_code(ErrorCode::from(&error).code()),
+    };
+    let granted = |it: &Listed| authorize(&ctx, Operation::Describe, Resource::TransactionalId(&it.transactional_id));
+    let told = listed.into_iter().filter(|it| !none_fits && granted(it)).map(told).collect();
+    response.with_unknown_state_filters(unknown.into_iter().cloned().collect()).with_transaction_states(told)
 }
 
 fn told(listed: Listed) -> Told {

@@ -1,13 +1,16 @@
 //! WriteTxnMarkers 1 (key 27): writes the ends of transactions to partitions.
 //!
 //! Coordinators of other brokers would send it, and administrators to abort a transaction that hangs (KIP-664): a marker
-//! from outside is taken under the rules of transaction version 1, its epoch may be that of the records.
+//! from outside is taken under the rules of transaction version 1, its epoch may be that of the records. A coordinator epoch
+//! above this broker's own is TRANSACTION_COORDINATOR_FENCED: with one broker nobody has it, and it would fence this one.
+//! What a marker names twice is written once.
 //!
 //! Gaps: version 2, which says how the transaction was done; the codec does not know it.
 //! (`KafkaApis.handleWriteTxnMarkersRequest`.)
 
 use super::context::{Ctx, Operation, Resource, authorize};
 use super::errors::ErrorCode;
+use crate::broker::waiting;
 use crate::partition::{MarkerEpoch, TransactionEnd};
 use crate::wire::control::Marker;
 use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
@@ -15,6 +18,7 @@ use kafka_protocol::messages::write_txn_markers_response::{
     WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
 };
 use kafka_protocol::messages::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) async fn handle(ctx: Arc<Ctx>, request: WriteTxnMarkersRequest) -> WriteTxnMarkersResponse {
@@ -22,38 +26,54 @@ pub(super) async fn handle(ctx: Arc<Ctx>, request: WriteTxnMarkersRequest) -> Wr
         || authorize(&ctx, Operation::ClusterAction, Resource::Cluster);
     let mut results = Vec::with_capacity(request.markers.len());
     for marker in request.markers {
-        let mut topics = Vec::with_capacity(marker.topics.len());
-        for topic in &marker.topics {
-            topics.push(end_on(&ctx, &marker, topic, granted).await);
-        }
-        results.push(WritableTxnMarkerResult::default().with_producer_id(marker.producer_id).with_topics(topics));
+        let codes = if granted { end(&ctx, &marker).await } else { BTreeMap::new() };
+        let topics = marker.topics.iter().map(|topic| {
+            let partitions = topic.partition_indexes.iter().map(|partition| {
+                let code = codes.get(&(&*topic.name, *partition)).copied();
+                WritableTxnMarkerPartitionResult::default()
+                    .with_partition_index(*partition)
+                    .with_error_code(code.unwrap_or(ErrorCode::ClusterAuthorizationFailed).code())
+            });
+            let partitions = partitions.collect();
+            WritableTxnMarkerTopicResult::default().with_name(topic.name.clone()).with_partitions(partitions)
+        });
+        let result = WritableTxnMarkerResult::default().with_producer_id(marker.producer_id);
+        results.push(result.with_topics(topics.collect()));
     }
     WriteTxnMarkersResponse::default().with_markers(results)
 }
 
-async fn end_on(
-    ctx: &Ctx,
-    marker: &WritableTxnMarker,
-    topic: &WritableTxnMarkerTopic,
-    granted: bool,
-) -> WritableTxnMarkerTopicResult {
+type Codes<'a> = BTreeMap<(&'a str, i32), ErrorCode>;
+
+/// What becomes of a marker on each partition that it names. All of them share a sync.
+async fn end<'a>(ctx: &Ctx, marker: &'a WritableTxnMarker) -> Codes<'a> {
+    let named = |topic: &'a WritableTxnMarkerTopic| topic.partition_indexes.iter().map(|it| (topic.name.as_str(), *it));
+    let mut codes: Codes<'a> = marker.topics.iter().flat_map(named).map(|it| (it, ErrorCode::None)).collect();
+    if marker.coordinator_epoch > ctx.broker.partitions().leader_epoch() {
+        codes.values_mut().for_each(|code| *code = ErrorCode::TransactionCoordinatorFenced);
+        return codes;
+    }
     let end = TransactionEnd {
         producer_id: marker.producer_id.0,
         producer_epoch: marker.producer_epoch,
         marker: Marker { committed: marker.transaction_result, coordinator_epoch: marker.coordinator_epoch },
         rule: MarkerEpoch::SameOrHigher,
     };
-    let mut told = Vec::with_capacity(topic.partition_indexes.len());
-    for &partition in &topic.partition_indexes {
-        let code = match granted {
-            false => ErrorCode::ClusterAuthorizationFailed,
-            true => match ctx.broker.markers().write(&topic.name, partition, end, |append| append()).await {
-                Ok(()) => ErrorCode::None,
-                Err(error) => (&error).into(),
-            },
+    let markers = ctx.broker.markers();
+    let prepare = |(topic, partition): &(&str, i32)| markers.prepare(topic, *partition);
+    let targets: Vec<_> = waiting(|| codes.keys().map(prepare).collect());
+    let begun: Vec<_> = {
+        let _together = ctx.broker.partitions().disk().together();
+        targets.into_iter().map(|target| target.map(|target| target.begin(end))).collect()
+    };
+    for (code, begun) in codes.values_mut().zip(begun) {
+        let written = match begun {
+            Ok(writing) => writing.await,
+            Err(error) => Err(error),
         };
-        let result = WritableTxnMarkerPartitionResult::default().with_partition_index(partition);
-        told.push(result.with_error_code(code.code()));
+        if let Err(error) = written {
+            *code = (&error).into();
+        }
     }
-    WritableTxnMarkerTopicResult::default().with_name(topic.name.clone()).with_partitions(told)
+    codes
 }

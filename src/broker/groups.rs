@@ -59,7 +59,7 @@ impl Groups {
         self.shell.verify(self.index(group_id)?, verify)
     }
 
-    /// Ends a producer's transaction in the groups of a partition; resolves when that is durable.
+    /// Ends a producer's transaction in the groups of a partition that are loaded; resolves when that is durable.
     pub fn end_transaction(
         &self,
         index: i32,
@@ -93,6 +93,11 @@ impl Groups {
                 tracing::warn!(partition = index, %error, "offsets of deleted topics are left");
             }
         }
+    }
+
+    /// Reads the groups of one partition. Waits for the disk.
+    pub fn load_one(&self, index: i32) -> Result<(), Unavailable> {
+        self.shell.load(index)
     }
 
     /// Reads everything, so that the first members find it there. Waits for the disk.

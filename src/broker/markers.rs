@@ -8,7 +8,7 @@ use super::{Groups, PartitionError, Partitions, Use};
 use crate::catalog::{CONSUMER_OFFSETS, Catalog};
 use crate::config::BrokerConfig;
 use crate::coordinator::{TransactionError, Unavailable};
-use crate::partition::{AppendError, SequenceError, TransactionEnd};
+use crate::partition::{AppendError, Partition, SequenceError, TransactionEnd};
 use crate::time;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub enum MarkerError {
     /// The state of the producer there forbids it.
     #[error(transparent)]
     Refused(#[from] SequenceError),
-    /// The partition is not to be had, or failed.
+    /// The partition failed.
     #[error(transparent)]
     Append(AppendError),
     /// It cannot be opened.
@@ -39,12 +39,18 @@ pub enum MarkerError {
     /// The groups that live there are not to be had.
     #[error(transparent)]
     Groups(#[from] Unavailable),
-    /// Whoever wanted it has no say any more; it is not written.
-    #[error("nobody wants it any more")]
-    Revoked,
 }
 
-type Writing = BoxFuture<'static, Result<(), MarkerError>>;
+/// A partition that a marker can be appended to without waiting for a disk.
+pub enum Target {
+    /// Of a topic of clients'.
+    Partition(Arc<Partition>),
+    /// Of `__consumer_offsets`, by its index.
+    Groups(Arc<Groups>, i32),
+}
+
+/// A marker that is appended, or refused; the outcome is known when it is durable.
+pub type Writing = BoxFuture<'static, Result<(), MarkerError>>;
 
 impl Markers {
     pub(super) fn new(
@@ -56,47 +62,39 @@ impl Markers {
         Markers { config, catalog, partitions, groups }
     }
 
-    /// Writes a marker to a partition; resolves when it is durable. `guarded` runs what appends it, or does not.
-    pub async fn write(
-        &self,
-        topic: &str,
-        partition: i32,
-        end: TransactionEnd,
-        guarded: impl FnOnce(&mut dyn FnMut()) + Send,
-    ) -> Result<(), MarkerError> {
-        let mut started = Err(MarkerError::Revoked);
-        if topic == CONSUMER_OFFSETS {
-            self.check(topic, partition)?;
-            guarded(&mut || started = self.end_in_groups(partition, end));
-        } else {
-            let image = self.catalog.image();
-            let topic = image.topic(topic).filter(|topic| (0..topic.partitions).contains(&partition));
-            let topic = topic.ok_or(MarkerError::Unknown)?;
-            let served = self.partitions.get(topic, partition, Use::Append, &self.catalog, &self.config);
-            let partition = served.map_err(PartitionError::from)?.partition.clone();
-            guarded(&mut || {
+    /// Makes ready to append a marker to a partition: opens it, loads its groups. May wait for the disk.
+    pub fn prepare(&self, topic: &str, partition: i32) -> Result<Target, MarkerError> {
+        let image = self.catalog.image();
+        let topic = image.topic(topic).filter(|topic| (0..topic.partitions).contains(&partition));
+        let topic = topic.ok_or(MarkerError::Unknown)?;
+        if *topic.name == *CONSUMER_OFFSETS {
+            self.groups.load_one(partition)?;
+            return Ok(Target::Groups(self.groups.clone(), partition));
+        }
+        let served = self.partitions.get(topic, partition, Use::Append, &self.catalog, &self.config);
+        Ok(Target::Partition(served.map_err(PartitionError::from)?.partition.clone()))
+    }
+}
+
+impl Target {
+    /// Appends a marker. Waits for nothing; what came in between, and would have to be waited for, is an outcome.
+    pub fn begin(&self, end: TransactionEnd) -> Writing {
+        match self {
+            Target::Partition(partition) => {
                 let appending = partition.end_transaction(end, time::wall());
-                started = Ok(Box::pin(async move {
+                Box::pin(async move {
                     match appending.finish().await {
                         Ok(_) => Ok(()),
                         Err(AppendError::Sequence(refused)) => Err(MarkerError::Refused(refused)),
                         Err(error) => Err(MarkerError::Append(error)),
                     }
-                }));
-            });
+                })
+            }
+            Target::Groups(groups, index) => {
+                let ending = groups.end_transaction(*index, end);
+                Box::pin(async move { Ok(ending?.await?) })
+            }
         }
-        started?.await
-    }
-
-    fn check(&self, topic: &str, partition: i32) -> Result<(), MarkerError> {
-        let image = self.catalog.image();
-        let known = image.topic(topic).is_some_and(|topic| (0..topic.partitions).contains(&partition));
-        if known { Ok(()) } else { Err(MarkerError::Unknown) }
-    }
-
-    fn end_in_groups(&self, partition: i32, end: TransactionEnd) -> Result<Writing, MarkerError> {
-        let ending = self.groups.end_transaction(partition, end)?;
-        Ok(Box::pin(async move { Ok(ending.await?) }))
     }
 }
 

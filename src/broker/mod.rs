@@ -135,9 +135,9 @@ impl Broker {
         &self.partitions
     }
 
-    /// Producer ids not handed out before.
-    pub fn producer_ids(&self) -> &ProducerIds {
-        &self.producer_ids
+    /// A producer id that nobody has had before; `None` where there is none now.
+    pub async fn fresh_producer_id(&self) -> Option<i64> {
+        ProducerIds::fresh(&self.producer_ids, &self.catalog).await
     }
 
     /// Groups and their offsets.

@@ -2,6 +2,7 @@
 
 use crate::catalog::{Catalog, CatalogError, ProducerIdBlock, TopicError};
 use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// What is left of the block that was taken last.
 #[derive(Debug, Default)]
@@ -21,6 +22,19 @@ pub enum ProducerIdError {
 }
 
 impl ProducerIds {
+    /// A producer id that nobody has had before, for a task that must not wait for the disk. `None`, and an entry in the log,
+    /// where there is none now.
+    pub async fn fresh(ids: &Arc<Self>, catalog: &Arc<Catalog>) -> Option<i64> {
+        let (ids, catalog) = (ids.clone(), catalog.clone());
+        match tokio::task::spawn_blocking(move || ids.next(&catalog)).await.ok()? {
+            Ok(id) => Some(id),
+            Err(error) => {
+                tracing::error!(%error, "no producer id");
+                None
+            }
+        }
+    }
+
     /// A producer id that nobody has had before. Waits for the disk when a block is used up.
     pub fn next(&self, catalog: &Catalog) -> Result<i64, ProducerIdError> {
         let mut left = self.left.lock();

@@ -10,17 +10,19 @@ use crate::coordinator::txn::request::{
 };
 use crate::coordinator::txn::settings::TxnSettings;
 use crate::coordinator::{Decided, Home, Shell, Unavailable, partition_for};
-use crate::partition::{MarkerEpoch, Partition, TransactionEnd};
+use crate::log::waiting;
+use crate::partition::{MarkerEpoch, Partition, SequenceError, TransactionEnd};
 use crate::time::{self, OncePerSecond};
 use crate::wire::control::Marker;
 use crate::wire::errors::ErrorCode;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 /// A marker that could not be written is tried again after this long.
 const RETRY: Duration = Duration::from_millis(100);
@@ -39,8 +41,8 @@ pub struct Txns {
     producer_ids: Arc<ProducerIds>,
     markers: Arc<Markers>,
     jobs: Mutex<Option<mpsc::UnboundedReceiver<Job>>>,
-    /// Told whenever a transaction has been completed.
-    completed: Notify,
+    /// Whoever waits for the end of a transaction, by its transactional id.
+    completed: Mutex<HashMap<Arc<str>, Arc<Notify>>>,
 }
 
 /// The end of a transaction, to be written.
@@ -75,7 +77,7 @@ impl Txns {
             producer_ids,
             markers,
             jobs: Mutex::new(Some(jobs)),
-            completed: Notify::new(),
+            completed: Mutex::default(),
         }
     }
 
@@ -100,13 +102,10 @@ impl Txns {
             Reply::NeedsProducerId => {}
             reply => return Ok(reply),
         }
-        let (ids, catalog) = (self.producer_ids.clone(), self.catalog.clone());
-        // Waits for the disk once in a block of ids.
-        let fresh = tokio::task::spawn_blocking(move || ids.next(&catalog)).await;
-        match fresh {
-            Ok(Ok(fresh)) => self.ask(transactional_id, request(Some(fresh))).await,
+        match ProducerIds::fresh(&self.producer_ids, &self.catalog).await {
+            Some(fresh) => self.ask(transactional_id, request(Some(fresh))).await,
             // Clients come again, as they do where Kafka's coordinator has no ids.
-            _ => Err(Unavailable::Loading),
+            None => Err(Unavailable::Loading),
         }
     }
 
@@ -134,28 +133,47 @@ impl Txns {
         let wait_ms = u64::try_from(self.config.add_partitions_to_txn_retry_backoff_max_ms).unwrap_or(0);
         let deadline = tokio::time::Instant::now() + Duration::from_millis(wait_ms);
         loop {
-            let completed = self.completed.notified();
-            let add = Request::AddPartitions {
-                transactional_id: transactional_id.to_owned(),
-                producer,
-                partitions: partitions.to_vec(),
-                version,
-            };
-            match self.ask(transactional_id, add).await {
-                Ok(Reply::AddPartitions(ErrorCode::ConcurrentTransactions)) => {
-                    if tokio::time::timeout_at(deadline, completed).await.is_err() {
-                        return all(ErrorCode::ConcurrentTransactions);
-                    }
-                }
-                Ok(Reply::AddPartitions(code)) => return all(code),
-                Ok(_) => return all(ErrorCode::UnknownServerError),
-                Err(error) => return all((&error).into()),
+            // Taken before the coordinator is asked, so that no end is slept over.
+            let last = self.completed.lock().entry(transactional_id.into()).or_default().clone();
+            let completed = Box::pin(last.clone().notified_owned());
+            let code = self.add(transactional_id, producer, partitions, version).await;
+            let again = code == ErrorCode::ConcurrentTransactions
+                && tokio::time::Instant::now() < deadline
+                && tokio::time::timeout_at(deadline, completed).await.is_ok();
+            self.forget_waiting(transactional_id, last);
+            if !again {
+                return all(code);
             }
         }
     }
 
+    async fn add(
+        &self,
+        transactional_id: &str,
+        producer: ProducerIdAndEpoch,
+        partitions: &[TopicPartition],
+        version: TransactionVersion,
+    ) -> ErrorCode {
+        let (id, partitions) = (transactional_id.to_owned(), partitions.to_vec());
+        let add = Request::AddPartitions { transactional_id: id, producer, partitions, version };
+        match self.ask(transactional_id, add).await {
+            Ok(Reply::AddPartitions(code)) => code,
+            Ok(_) => ErrorCode::UnknownServerError,
+            Err(error) => (&error).into(),
+        }
+    }
+
+    /// Nobody waits for the end of this transaction any more, unless another request does.
+    fn forget_waiting(&self, transactional_id: &str, last: Arc<Notify>) {
+        let mut completed = self.completed.lock();
+        // In the map, and here.
+        if Arc::strong_count(&last) == 2 && completed.get(transactional_id).is_some_and(|it| Arc::ptr_eq(it, &last)) {
+            completed.remove(transactional_id);
+        }
+    }
+
     /// All transactional ids that fit.
-    pub async fn list(&self, filters: &Filters) -> Result<Vec<Listed>, Unavailable> {
+    pub async fn list(&self, filters: Arc<Filters>) -> Result<Vec<Listed>, Unavailable> {
         let mut transactions = Vec::new();
         for index in 0..self.topic().map_or(0, |topic| topic.partitions) {
             match self.shell.call(index, Request::List(filters.clone())).await? {
@@ -183,21 +201,29 @@ impl Txns {
 
     /// Keeps time for all transactions and completes those that are decided. Never ends; to be called once.
     pub async fn run(self: Arc<Self>) {
-        let Some(mut jobs) = self.jobs.lock().take() else { return };
-        let mut writing = FuturesUnordered::new();
-        let mut reload = tokio::time::interval(RELOAD);
-        let timing = self.shell.run();
-        tokio::pin!(timing);
+        let Some(jobs) = self.jobs.lock().take() else { return };
+        tokio::join!(self.shell.run(), self.clone().complete_all(jobs), self.clone().reload());
+    }
+
+    async fn complete_all(self: Arc<Self>, mut jobs: mpsc::UnboundedReceiver<Job>) {
+        // Each by itself: a partition that is slow to open must not keep the others waiting.
+        let mut completing = JoinSet::new();
         loop {
             tokio::select! {
-                () = &mut timing => {}
-                Some(job) = jobs.recv() => writing.push(self.complete(job)),
-                Some(()) = writing.next() => {}
-                _ = reload.tick() => {
-                    let loading = self.clone();
-                    tokio::task::spawn_blocking(move || loading.load());
-                }
+                Some(job) = jobs.recv() => drop(completing.spawn(self.clone().complete(job))),
+                Some(_) = completing.join_next() => {}
             }
+        }
+    }
+
+    async fn reload(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(RELOAD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let loading = self.clone();
+            // One that panics has said so; the next comes soon.
+            let _ = tokio::task::spawn_blocking(move || loading.load()).await;
         }
     }
 
@@ -208,40 +234,64 @@ impl Txns {
 
     /// Writes the markers of a decided transaction, and has that noted. Ends early where the coordinator that decided is
     /// gone: the next one decides again what is to be done.
-    async fn complete(&self, Job { index, order, decided }: Job) {
+    async fn complete(self: Arc<Self>, Job { index, order, decided }: Job) {
         if !decided.is_durable().await {
             return;
         }
-        let mut markers: FuturesUnordered<_> =
-            order.partitions.iter().map(|partition| self.write_marker(partition, &order, &decided)).collect();
-        // All of them are appended at once, and share a sync.
-        let together = self.partitions.disk().together();
-        let mut first = markers.next().now_or_never();
-        drop(together);
-        loop {
-            let written = match first.take() {
-                Some(written) => written,
-                None => markers.next().await,
-            };
-            match written {
-                Some(true) => {}
-                Some(false) => return,
-                None => break,
+        let mut left = order.partitions.clone();
+        while !left.is_empty() {
+            match self.write_markers(left, &order, &decided).await {
+                Some(failed) => left = failed,
+                None => return,
+            }
+            if !left.is_empty() {
+                tokio::time::sleep(RETRY).await;
             }
         }
-        let noted = Request::MarkersWritten {
-            transactional_id: order.transactional_id.clone(),
-            producer: order.producer,
-            life: order.life,
-        };
+        let transactional_id = order.transactional_id.clone();
+        let noted = Request::MarkersWritten { transactional_id, producer: order.producer, life: order.life };
         // Where it is not noted, the coordinator is gone, and the next one will have the markers written again.
         let _ = self.shell.call(index, noted).await;
-        self.completed.notify_waiters();
+        let waiting = self.completed.lock().remove(&order.transactional_id);
+        waiting.inspect(|completed| completed.notify_waiters());
     }
 
-    /// Tries until it is done; false where it is not to be done any more.
-    async fn write_marker(&self, partition: &TopicPartition, order: &WriteMarkers, decided: &Decided) -> bool {
-        let end = TransactionEnd {
+    /// Writes to all of these partitions, and gives those that have to be tried again; `None` where nothing is to be done any
+    /// more.
+    async fn write_markers(
+        &self,
+        partitions: Vec<TopicPartition>,
+        order: &WriteMarkers,
+        decided: &Decided,
+    ) -> Option<Vec<TopicPartition>> {
+        let prepare = || -> Vec<_> {
+            let target = |it: &TopicPartition| self.markers.prepare(&it.topic, it.partition);
+            partitions.into_iter().map(|partition| (target(&partition), partition)).collect()
+        };
+        let targets = waiting(prepare);
+        let end = self.end_of(order);
+        let begun: Vec<_> = {
+            // They share a sync.
+            let _together = self.partitions.disk().together();
+            let begin =
+                || targets.into_iter().map(|(target, it)| (target.map(|target| target.begin(end)), it)).collect();
+            decided.act(begin)?
+        };
+        let mut failed = Vec::new();
+        for (writing, partition) in begun {
+            let written = match writing {
+                Ok(writing) => writing.await,
+                Err(error) => Err(error),
+            };
+            if !is_done(&partition, order, written) {
+                failed.push(partition);
+            }
+        }
+        Some(failed)
+    }
+
+    fn end_of(&self, order: &WriteMarkers) -> TransactionEnd {
+        TransactionEnd {
             producer_id: order.producer.producer_id,
             producer_epoch: order.producer.producer_epoch,
             marker: Marker { committed: order.committed, coordinator_epoch: self.partitions.leader_epoch() },
@@ -249,25 +299,26 @@ impl Txns {
                 TransactionVersion::V2 => MarkerEpoch::Higher,
                 TransactionVersion::V0 | TransactionVersion::V1 => MarkerEpoch::SameOrHigher,
             },
-        };
-        loop {
-            let act = |append: &mut dyn FnMut()| _ = decided.act(append);
-            let error = match self.markers.write(&partition.topic, partition.partition, end, act).await {
-                Ok(()) => return true,
-                Err(MarkerError::Revoked) => return false,
-                // The topic was deleted, and its records with it.
-                Err(MarkerError::Unknown) => return true,
-                // A newer session of the producer has ended it there.
-                Err(MarkerError::Refused(refused)) => {
-                    tracing::warn!(?partition, ?order, %refused, "a transaction has ended before its marker came");
-                    return true;
-                }
-                Err(error) => error,
-            };
+        }
+    }
+}
+
+/// Whether nothing is left to do for a partition.
+fn is_done(partition: &TopicPartition, order: &WriteMarkers, written: Result<(), MarkerError>) -> bool {
+    match written {
+        Ok(()) => true,
+        // The topic was deleted, and its records with it.
+        Err(MarkerError::Unknown) => true,
+        // A newer session of the producer has ended it there.
+        Err(MarkerError::Refused(refused @ SequenceError::StaleEpoch { .. })) => {
+            tracing::warn!(?partition, ?order, %refused, "a transaction has ended before its marker came");
+            true
+        }
+        Err(error) => {
             if FAILURES.lets_through(time::monotonic()) {
                 tracing::warn!(?partition, %error, "the end of a transaction cannot be written yet");
             }
-            tokio::time::sleep(RETRY).await;
+            false
         }
     }
 }

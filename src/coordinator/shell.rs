@@ -176,15 +176,14 @@ impl<S: Shard> Shell<S> {
         Ok(active.partition.verify(verify, self.home.now().wall)?)
     }
 
-    /// Ends a producer's transaction in a shard: what it wrote comes into force, or never was. The first part happens in this
-    /// call; the future resolves when the end is durable. May wait for the disk where the shard is not loaded.
+    /// Ends a producer's transaction in a shard that is loaded: what it wrote comes into force, or never was. That happens in
+    /// this call, which does not wait; the future resolves when the end is durable.
     pub fn end_transaction(
         &self,
         index: i32,
         end: TransactionEnd,
     ) -> Result<impl Future<Output = Result<(), TransactionError>> + use<S>, TransactionError> {
         let slot = self.slot(index);
-        self.ensure_active(index, &slot)?;
         let appending = {
             let mut state = slot.0.lock();
             let Some(active) = slot.usable(&mut state) else { return Err(slot.gone_as(&state).into()) };
@@ -277,7 +276,7 @@ impl<S: Shard> Shell<S> {
             return Err(Unavailable::Congested.into());
         }
         if let Some(InTransaction { producer_id, producer_epoch, guard }) = transaction {
-            // What the shard has applied cannot be refused any more. Nobody else writes here.
+            // What the shard has applied cannot be refused any more.
             active.partition.check_coordinated(producer_id, producer_epoch, guard)?;
         }
         let now = self.home.now();
@@ -431,6 +430,8 @@ impl<S: Shard> Active<S> {
         let (header, payload) = build::parts(kind, records, wall);
         let appending = self.partition.append_from(Origin::Coordinator(guard), header, payload, Acks::All, wall);
         self.end = self.end.max(appending.published_at());
+        // What the shard has applied is not in the log: somebody else has written here, an administrator say.
+        self.broken |= !appending.is_appended();
     }
 
     fn end_transaction(&mut self, end: TransactionEnd, wall: Millis) -> Appending {

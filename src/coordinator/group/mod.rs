@@ -277,6 +277,8 @@ impl Shard for GroupShard {
 
     fn end_transaction(&mut self, producer_id: i64, committed: bool) {
         for (key, value) in self.pending.end(producer_id, committed) {
+            // It may have been removed while it had nothing but this.
+            self.ensure_group(&key.group);
             self.offsets.apply(key, Some(value));
         }
     }

@@ -351,7 +351,7 @@ impl GroupShard {
         self.pending.add(producer_id, key, value);
     }
 
-    fn ensure_group(&mut self, group_id: &str) {
+    pub(super) fn ensure_group(&mut self, group_id: &str) {
         if !self.groups.contains_key(group_id) {
             self.groups.insert(group_id.into(), Group::Classic(ClassicGroup::simple()));
         }

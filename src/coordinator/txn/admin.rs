@@ -36,7 +36,7 @@ fn fits(id: &str, transaction: &Transaction, filters: &Filters, now: Now) -> boo
     let Filters { producer_ids, states, duration_ms, transactional_id_pattern } = filters;
     let age_ms = now.wall.saturating_sub(transaction.start_ms);
     (producer_ids.is_empty() || producer_ids.contains(&transaction.producer.producer_id))
-        && (states.is_empty() || states.iter().any(|state| state == transaction.state.name()))
+        && (states.is_empty() || states.contains(transaction.state.name()))
         && (*duration_ms < 0 || age_ms > *duration_ms)
         && transactional_id_pattern.as_ref().is_none_or(|pattern| pattern.is_match(id.as_bytes()))
 }

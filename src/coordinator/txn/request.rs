@@ -1,6 +1,7 @@
 //! What the transaction coordinator is asked, what it answers, and what it has others do.
 
 use crate::wire::errors::ErrorCode;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// A producer of a session: its id and epoch.
@@ -112,16 +113,16 @@ pub enum Request {
         transactional_id: String,
     },
     /// All transactional ids that fit.
-    List(Filters),
+    List(Arc<Filters>),
 }
 
 /// Which transactions are asked for (ListTransactions); an empty filter lets all through.
 #[derive(Clone, Debug, Default)]
 pub struct Filters {
     /// Producer ids.
-    pub producer_ids: Vec<i64>,
+    pub producer_ids: HashSet<i64>,
     /// States, by name. One that there is not fits no transaction; whoever asks is told of it by the caller.
-    pub states: Vec<String>,
+    pub states: BTreeSet<&'static str>,
     /// Only those that began longer ago, milliseconds; -1 for all. As with Kafka also those that are over, and those that
     /// never began.
     pub duration_ms: i64,

@@ -418,7 +418,7 @@ fn what_there_is_is_described_and_listed() {
 
     bench.advance(100);
     bench.init_as("empty", TIMEOUT_MS, None).unwrap();
-    let mut list = |filters: Filters| match bench.ask(Request::List(filters)) {
+    let mut list = |filters: Filters| match bench.ask(Request::List(filters.into())) {
         Reply::List(listed) => {
             listed.into_iter().map(|it| format!("{} {} {}", it.transactional_id, it.producer_id, it.state)).collect()
         }
@@ -429,15 +429,15 @@ fn what_there_is_is_described_and_listed() {
     let pattern = |text: &str| Some(crate::coordinator::expressions::compile(text).unwrap());
     let table: Vec<(Filters, Vec<&str>)> = vec![
         (all(), vec![empty, ongoing]),
-        (Filters { producer_ids: vec![1_001, 7], ..all() }, vec![ongoing]),
-        (Filters { states: vec!["Empty".into(), "PrepareCommit".into()], ..all() }, vec![empty]),
-        (Filters { states: vec!["empty".into(), "Dead".into()], ..all() }, vec![]),
+        (Filters { producer_ids: [1_001, 7].into(), ..all() }, vec![ongoing]),
+        (Filters { states: ["Empty", "PrepareCommit"].into(), ..all() }, vec![empty]),
+        (Filters { states: ["empty", "Dead"].into(), ..all() }, vec![]),
         (Filters { duration_ms: 99, ..all() }, vec![empty, ongoing]),
         // One that never began is older than any.
         (Filters { duration_ms: 100, ..all() }, vec![empty]),
         (Filters { transactional_id_pattern: pattern("t|tx"), ..all() }, vec![ongoing]),
         (Filters { transactional_id_pattern: pattern("t"), ..all() }, vec![]),
-        (Filters { producer_ids: vec![1_002], states: vec!["Ongoing".into()], ..all() }, vec![]),
+        (Filters { producer_ids: [1_002].into(), states: ["Ongoing"].into(), ..all() }, vec![]),
     ];
     for (filters, expected) in table {
         let listed: Vec<String> = list(filters.clone());
@@ -450,5 +450,8 @@ fn what_there_is_is_described_and_listed() {
 fn listed_is_what_is_known() {
     let (mut bench, current) = Bench::at(TransactionState::CompleteAbort, V2);
     let listed = Listed { transactional_id: ID.into(), producer_id: current.producer_id, state: "CompleteAbort" };
-    assert_eq!(bench.ask(Request::List(Filters { duration_ms: -1, ..Filters::default() })), Reply::List(vec![listed]));
+    assert_eq!(
+        bench.ask(Request::List(Filters { duration_ms: -1, ..Filters::default() }.into())),
+        Reply::List(vec![listed])
+    );
 }

@@ -4,6 +4,7 @@
 //! members leave, vanish without a word and come, all through it; then the time is taken until every group is at rest:
 //! all its members are in one generation, and its leader saw no others. Commits are left out of the storm.
 
+use crate::asking::{Connection, frame, text};
 use crate::process::{MEMORY, Process, fresh_dir};
 use crate::{Options, Spread, raw};
 use anyhow::{Context, bail};
@@ -15,15 +16,13 @@ use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
     FindCoordinatorRequest, GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
-    OffsetCommitRequest, OffsetFetchRequest, RequestHeader, ResponseHeader, SyncGroupRequest, TopicName,
+    OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest, TopicName,
 };
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
+use kafka_protocol::protocol::StrBytes;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 /// How long the storm lasts.
@@ -244,33 +243,7 @@ impl World {
     }
 }
 
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
-}
-
-/// A client's connection.
-struct Connection(TcpStream);
-
 impl Connection {
-    async fn open(port: u16) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.set_nodelay(true)?;
-        Ok(Connection(stream))
-    }
-
-    async fn ask<Q: Request>(&mut self, version: i16, request: &Q) -> anyhow::Result<Q::Response> {
-        self.0.write_all(&frame(version, request)?).await?;
-        self.answer::<Q>(version).await
-    }
-
-    async fn answer<Q: Request>(&mut self, version: i16) -> anyhow::Result<Q::Response> {
-        let mut reply = vec![0; self.0.read_u32().await? as usize];
-        self.0.read_exact(&mut reply).await?;
-        let mut reply = Bytes::from(reply);
-        ResponseHeader::decode(&mut reply, Q::Response::header_version(version))?;
-        Q::Response::decode(&mut reply, version)
-    }
-
     /// Asks for the coordinator, which makes its topic, until there is one.
     async fn find(&mut self) -> anyhow::Result<()> {
         while self.ask(1, &FindCoordinatorRequest::default().with_key(text("any"))).await?.error_code != 0 {
@@ -311,19 +284,6 @@ impl Connection {
         let request = LeaveGroupRequest::default().with_group_id(group.clone()).with_members(vec![member]);
         self.ask(3, &request).await.map(|_| ())
     }
-}
-
-fn frame<Q: Request>(version: i16, request: &Q) -> anyhow::Result<Vec<u8>> {
-    let mut frame = vec![0; 4];
-    let header = RequestHeader::default()
-        .with_request_api_key(Q::KEY)
-        .with_request_api_version(version)
-        .with_client_id(Some(text("bench")));
-    header.encode(&mut frame, Q::header_version(version))?;
-    request.encode(&mut frame, version)?;
-    let length = (frame.len() - 4) as u32;
-    frame[..4].copy_from_slice(&length.to_be_bytes());
-    Ok(frame)
 }
 
 /// A broker's memory before and after it has loaded every partition of `__consumer_offsets`, and how long that took.
@@ -388,7 +348,7 @@ async fn commit_many(port: u16) -> anyhow::Result<()> {
                 .with_topics(vec![topic]);
             frames.extend(frame(8, &request)?);
         }
-        connection.0.write_all(&frames).await?;
+        connection.send(&frames).await?;
         for _ in 0..AT_ONCE {
             let answer = connection.answer::<OffsetCommitRequest>(8).await?;
             let partition = answer.topics.first().and_then(|topic| topic.partitions.first());

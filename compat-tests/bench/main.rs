@@ -5,13 +5,14 @@
 //! ratio of a round is taken within the round. What other processes used is printed with the figures: MB/s means little
 //! where that is much.
 //!
-//! Left out: other brokers, latency at a fixed rate, TLS.
+//! `transactions` runs beside Apache Kafka, and only when it is asked for: it needs Java. Left out: other brokers, latency at a fixed rate, TLS.
 //!
 //! ```text
-//! scripts/bench [throughput] [durable] [start] [partitions] [groups] [--rounds=5] [--mb=1000] [--seconds=5] [--disk=<directory>]
+//! scripts/bench [throughput] [durable] [start] [partitions] [groups] [transactions] [--rounds=5] [--mb=1000] [--seconds=5] [--disk=<directory>]
 //! scripts/bench load <port> produce|fetch <megabytes> <bytes of a record>    puts a running broker under load, for a profiler
 //! ```
 
+mod asking;
 mod durable;
 mod groups;
 mod injected;
@@ -21,6 +22,7 @@ mod partitions;
 mod process;
 mod raw;
 mod throughput;
+mod transactions;
 
 use anyhow::{Context, bail};
 use std::path::PathBuf;
@@ -74,6 +76,7 @@ fn main() -> anyhow::Result<()> {
             "start" => memory::run(&options),
             "partitions" => partitions::run(&options),
             "groups" => groups::run(&options),
+            "transactions" => transactions::run(&options),
             other => bail!("no section {other}"),
         }
         .with_context(|| section.to_owned())?;

@@ -162,7 +162,8 @@ pub fn machine_cpu() -> anyhow::Result<f64> {
     Ok(busy / TICKS_PER_SECOND)
 }
 
-fn free_port() -> anyhow::Result<u16> {
+/// A port that nobody listens on now.
+pub fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 

@@ -124,15 +124,17 @@ fn transactions_are_all_or_nothing() {
     schedules(ALL, seeds(), true).unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// The rarest takes 200 schedules in the mean: a crash must come after a marker and before the decision.
 #[test]
 fn every_rule_that_is_left_out_is_noticed() {
+    const MOST: u32 = 20_000;
     let broken =
         [Rules { commands_wait: false, ..ALL }, Rules { replies_wait: false, ..ALL }, Rules { stable: false, ..ALL }];
     for rules in broken {
-        assert!(schedules(rules, 1_000, false).is_err(), "{rules:?} was not noticed");
+        assert!(schedules(rules, MOST, false).is_err(), "{rules:?} was not noticed");
     }
     for rule in [Break::ProducerEpoch, Break::Fence] {
-        assert!(with_broken(rule, || schedules(ALL, 1_000, false)).is_err(), "{rule:?} was not noticed");
+        assert!(with_broken(rule, || schedules(ALL, MOST, false)).is_err(), "{rule:?} was not noticed");
     }
 }
 

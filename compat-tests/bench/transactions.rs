@@ -24,6 +24,8 @@ use tokio::task::JoinSet;
 
 const PARTITIONS: i32 = 3;
 const VALUE_SIZE: usize = 100;
+const UNKNOWN_TOPIC: i16 = 3;
+const NOT_LEADER: i16 = 6;
 const CONCURRENT_TRANSACTIONS: i16 = 51;
 const TRANSACTIONAL: i16 = 0x10;
 
@@ -184,8 +186,8 @@ impl Producer {
             let codes: Vec<i16> = parts.iter().map(|part| part.error_code).collect();
             match codes.iter().find(|code| **code != 0) {
                 None => return Ok(parts.first().context("no partition")?.base_offset),
-                // The transaction before is not complete yet.
-                Some(&CONCURRENT_TRANSACTIONS) => {}
+                // Kafka's topic is there a moment after it was made; the transaction before is not complete yet.
+                Some(&(UNKNOWN_TOPIC | NOT_LEADER | CONCURRENT_TRANSACTIONS)) => {}
                 Some(code) => bail!("Produce: error {code}"),
             }
         }

@@ -18,6 +18,11 @@
 //! machine ([`coordinator::group`]) takes it, emits records and replies; the records are appended like a client's, and the
 //! reply leaves when they, and all that it may have been computed from, are durable.
 //!
+//! A **transaction** is decided there too ([`coordinator::txn`], over `__transaction_state`): the decision is a record, and a
+//! command that goes with it has [`broker::Txns`] write markers ([`wire::control`]) to every partition, by [`broker::Markers`].
+//! What a partition makes of them (who may write, how far readers of committed records see, what they leave out) is in
+//! [`partition::transactions`] and its neighbours.
+//!
 //! Three ideas carry the rest. *Decide, apply, ship*: pure state machines decide, `apply` is the only mutator and also
 //! the way of recovery, the shell around them ships bytes and wakes waiters. *Stage, durable, publish*: the log's end
 //! and the high watermark are two numbers, and nobody sees what is not published. *Drop and reopen*: nothing is rolled

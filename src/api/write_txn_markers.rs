@@ -1,9 +1,8 @@
 //! WriteTxnMarkers 1 (key 27): writes the ends of transactions to partitions.
 //!
 //! Coordinators of other brokers would send it, and administrators to abort a transaction that hangs (KIP-664): a marker
-//! from outside is taken under the rules of transaction version 1, its epoch may be that of the records. A coordinator epoch
-//! above this broker's own is TRANSACTION_COORDINATOR_FENCED: with one broker nobody has it, and it would fence this one.
-//! What a marker names twice is written once.
+//! from outside is taken under the rules of transaction version 1, its epoch may be that of the records. What a marker names
+//! twice is written once.
 //!
 //! Gaps: version 2, which says how the transaction was done; the codec does not know it.
 //! (`KafkaApis.handleWriteTxnMarkersRequest`.)
@@ -49,10 +48,6 @@ type Codes<'a> = BTreeMap<(&'a str, i32), ErrorCode>;
 async fn end<'a>(ctx: &Ctx, marker: &'a WritableTxnMarker) -> Codes<'a> {
     let named = |topic: &'a WritableTxnMarkerTopic| topic.partition_indexes.iter().map(|it| (topic.name.as_str(), *it));
     let mut codes: Codes<'a> = marker.topics.iter().flat_map(named).map(|it| (it, ErrorCode::None)).collect();
-    if marker.coordinator_epoch > ctx.broker.partitions().leader_epoch() {
-        codes.values_mut().for_each(|code| *code = ErrorCode::TransactionCoordinatorFenced);
-        return codes;
-    }
     let end = TransactionEnd {
         producer_id: marker.producer_id.0,
         producer_epoch: marker.producer_epoch,

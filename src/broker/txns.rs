@@ -238,7 +238,8 @@ impl Txns {
         if !decided.is_durable().await {
             return;
         }
-        let mut left = order.partitions.clone();
+        let epoch = self.partitions.leader_epoch();
+        let mut left: Vec<_> = order.partitions.iter().map(|partition| (partition.clone(), epoch)).collect();
         while !left.is_empty() {
             match self.write_markers(left, &order, &decided).await {
                 Some(failed) => left = failed,
@@ -256,55 +257,63 @@ impl Txns {
         waiting.inspect(|completed| completed.notify_waiters());
     }
 
-    /// Writes to all of these partitions, and gives those that have to be tried again; `None` where nothing is to be done any
-    /// more.
+    /// Writes to all of these partitions, each as of a coordinator epoch, and gives those that have to be tried again; `None`
+    /// where nothing is to be done any more.
     async fn write_markers(
         &self,
-        partitions: Vec<TopicPartition>,
+        partitions: Vec<(TopicPartition, i32)>,
         order: &WriteMarkers,
         decided: &Decided,
-    ) -> Option<Vec<TopicPartition>> {
+    ) -> Option<Vec<(TopicPartition, i32)>> {
         let prepare = || -> Vec<_> {
             let target = |it: &TopicPartition| self.markers.prepare(&it.topic, it.partition);
-            partitions.into_iter().map(|partition| (target(&partition), partition)).collect()
+            partitions.into_iter().map(|(partition, epoch)| (target(&partition), partition, epoch)).collect()
         };
         let targets = waiting(prepare);
-        let end = self.end_of(order);
         let begun: Vec<_> = {
             // They share a sync.
             let _together = self.partitions.disk().together();
-            let begin =
-                || targets.into_iter().map(|(target, it)| (target.map(|target| target.begin(end)), it)).collect();
-            decided.act(begin)?
+            decided.act(|| {
+                let begun = targets.into_iter().map(|(target, partition, epoch)| {
+                    (target.map(|target| target.begin(end_of(order, epoch))), partition, epoch)
+                });
+                begun.collect()
+            })?
         };
         let mut failed = Vec::new();
-        for (writing, partition) in begun {
+        for (writing, partition, epoch) in begun {
             let written = match writing {
                 Ok(writing) => writing.await,
                 Err(error) => Err(error),
             };
-            if !is_done(&partition, order, written) {
-                failed.push(partition);
+            match written {
+                // Somebody has ended a transaction there by hand, as a coordinator that there is not. There is only this one,
+                // and its producers must not wait for ever.
+                Err(MarkerError::Refused(SequenceError::StaleCoordinator { current, .. })) => {
+                    failed.push((partition, current));
+                }
+                written if is_done(&partition, order, &written) => {}
+                _ => failed.push((partition, epoch)),
             }
         }
         Some(failed)
     }
+}
 
-    fn end_of(&self, order: &WriteMarkers) -> TransactionEnd {
-        TransactionEnd {
-            producer_id: order.producer.producer_id,
-            producer_epoch: order.producer.producer_epoch,
-            marker: Marker { committed: order.committed, coordinator_epoch: self.partitions.leader_epoch() },
-            rule: match order.version {
-                TransactionVersion::V2 => MarkerEpoch::Higher,
-                TransactionVersion::V0 | TransactionVersion::V1 => MarkerEpoch::SameOrHigher,
-            },
-        }
+fn end_of(order: &WriteMarkers, coordinator_epoch: i32) -> TransactionEnd {
+    TransactionEnd {
+        producer_id: order.producer.producer_id,
+        producer_epoch: order.producer.producer_epoch,
+        marker: Marker { committed: order.committed, coordinator_epoch },
+        rule: match order.version {
+            TransactionVersion::V2 => MarkerEpoch::Higher,
+            TransactionVersion::V0 | TransactionVersion::V1 => MarkerEpoch::SameOrHigher,
+        },
     }
 }
 
 /// Whether nothing is left to do for a partition.
-fn is_done(partition: &TopicPartition, order: &WriteMarkers, written: Result<(), MarkerError>) -> bool {
+fn is_done(partition: &TopicPartition, order: &WriteMarkers, written: &Result<(), MarkerError>) -> bool {
     match written {
         Ok(()) => true,
         // The topic was deleted, and its records with it.

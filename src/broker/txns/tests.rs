@@ -211,18 +211,26 @@ async fn decisions_survive_the_loss_of_power() {
     bench.stop();
 }
 
-/// A marker that bears the epoch of a coordinator that there is not would keep this one from ending anything there.
+/// Kafka takes a marker from outside that bears the epoch of a coordinator that there is not. It must not keep this one from
+/// ending anything there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_but_this_broker_has_its_epoch_or_a_higher_one() {
+async fn a_marker_of_a_coordinator_that_there_is_not_stops_nobody() {
     let bench = Bench::open(MemoryFiles::new());
-    let producer = bench.init("tx").await;
-    assert_eq!(bench.produce("tx", producer, &[0]).await, [ErrorCode::None]);
-    assert_eq!(bench.marker(producer, i32::MAX).await, ErrorCode::TransactionCoordinatorFenced);
-    assert_eq!(bench.read(0).high_watermark, 1);
-    assert_eq!(bench.marker(producer, -1).await, ErrorCode::None);
+    let mut producer = bench.init("tx").await;
+    assert_eq!(bench.produce("tx", producer, &[0, 1]).await, [ErrorCode::None; 2]);
+    assert_eq!(bench.marker(producer, i32::MAX).await, ErrorCode::None);
     assert_eq!(bench.read(0).high_watermark, 2, "what is named twice is written once");
-    bench.end("tx", producer, true).await.unwrap();
-    bench.until("tx", "CompleteCommit").await;
+    for ended in 1..=2 {
+        producer = bench.end("tx", producer, true).await.unwrap();
+        bench.until("tx", "CompleteCommit").await;
+        if ended == 1 {
+            assert_eq!(bench.produce("tx", producer, &[0]).await, [ErrorCode::None]);
+        }
+    }
+    for (partition, end) in [(0, 5), (1, 2)] {
+        let read = bench.read(partition);
+        assert_eq!((read.last_stable, read.high_watermark), (end, end), "partition {partition}");
+    }
     bench.stop();
 }
 

@@ -105,6 +105,12 @@ impl Stage {
         }
     }
 
+    /// A clean end, after which another one may be started.
+    pub fn shut_down(&mut self) {
+        self.proxy.lead_nowhere();
+        self.close();
+    }
+
     pub fn stop(mut self) {
         self.close();
     }

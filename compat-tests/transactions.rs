@@ -300,17 +300,31 @@ fn values_of(stage: &Stage) -> Vec<Vec<String>> {
 
 #[test]
 fn what_a_dead_producer_left_open_is_aborted_by_its_successor() {
+    left_open(Stage::kill);
+}
+
+/// What is known of it is then read from snapshots, not from the records themselves.
+#[test]
+fn what_was_open_and_what_was_aborted_is_known_after_a_clean_stop() {
+    left_open(Stage::shut_down);
+}
+
+fn left_open(end: impl Fn(&mut Stage)) {
     let mut stage = stage();
     if !stage.may_be_killed() {
         return;
     }
     let writer = Writer::new(&stage, "w");
     writer.committed(&[(0, "a")]);
+    writer.open(&[(2, "never")]);
+    writer.abort().unwrap();
+    decided(&stage);
     writer.open(&[(0, "never"), (1, "never")]);
-    stage.kill();
+    end(&mut stage);
     // It finds nobody to whom it could say that it ends.
     drop(writer);
     stage.start();
+    assert_eq!(values(&stage, Committed), [vec!["a"], vec![], vec![]]);
     assert_eq!(ends(&stage, Uncommitted)[..2], [3, 1]);
     assert_eq!(ends(&stage, Committed)[..2], [2, 0], "what was open is open");
     let next = Writer::new(&stage, "w");

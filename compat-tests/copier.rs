@@ -86,7 +86,8 @@ fn copy(sharing: Sharing) {
     println!("{sharing:?}: {told:?}, {aborted} records aborted");
     assert_same("later", &later, &input);
     assert_same("meanwhile", &output.seen.lock().unwrap(), &input);
-    assert!(aborted > 0 && told.open_when_killed >= kills() / 2, "the run does not count: {told:?}, {aborted}");
+    // In a group they are often between two transactions: they wait for partitions.
+    assert!(aborted > 0 && told.open_when_killed >= kills() / 4, "the run does not count: {told:?}, {aborted}");
     stage.stop();
 }
 

@@ -13,11 +13,13 @@ use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     BrokerKilled,
+    /// In an orderly way, with whatever is under way.
+    BrokerStopped,
     BrokerHalted,
     ProducerKilled,
     /// Its successor begins while it is halted, and then it goes on.
@@ -26,8 +28,14 @@ pub enum Fault {
     WireBreaks,
 }
 
-const FAULTS: [Fault; 5] =
-    [Fault::BrokerKilled, Fault::BrokerHalted, Fault::ProducerKilled, Fault::Zombie, Fault::WireBreaks];
+const FAULTS: [Fault; 6] = [
+    Fault::BrokerKilled,
+    Fault::BrokerStopped,
+    Fault::BrokerHalted,
+    Fault::ProducerKilled,
+    Fault::Zombie,
+    Fault::WireBreaks,
+];
 
 pub struct Nemesis<'a> {
     pub stage: &'a mut Stage,
@@ -42,8 +50,7 @@ impl Nemesis<'_> {
     pub fn rage(&mut self) {
         let calm = self.rng.below(4) == 0;
         let drawn: Vec<_> = FAULTS.into_iter().filter(|_| !calm && self.rng.below(5) < 2).collect();
-        let possible = drawn.into_iter().filter(|fault| *fault != Fault::BrokerKilled || self.stage.may_be_killed());
-        let faults: Vec<_> = possible.collect();
+        let faults: Vec<_> = drawn.into_iter().filter(|fault| self.is_possible(*fault)).collect();
         self.stage.proxy.set_breaking(faults.contains(&Fault::WireBreaks));
         for fault in &faults {
             self.pause(500);
@@ -57,6 +64,10 @@ impl Nemesis<'_> {
         happened.into_iter().for_each(|what| *self.happened.entry(what).or_default() += 1);
     }
 
+    fn is_possible(&self, fault: Fault) -> bool {
+        !matches!(fault, Fault::BrokerKilled | Fault::BrokerStopped) || self.stage.may_be_killed()
+    }
+
     fn pause(&mut self, up_to_ms: u64) {
         thread::sleep(Duration::from_micros(self.rng.below(up_to_ms * 1_000)));
     }
@@ -64,10 +75,19 @@ impl Nemesis<'_> {
     fn strike(&mut self, fault: Fault) {
         match fault {
             Fault::BrokerKilled => {
+                if self.rng.below(2) == 0 {
+                    self.cast.until_committing();
+                    self.pause(10);
+                }
                 self.stage.kill();
                 if self.rng.below(4) == 0 {
                     self.stage.start_in_vain(&mut self.rng);
                 }
+                self.pause(300);
+                self.stage.start();
+            }
+            Fault::BrokerStopped => {
+                self.stage.shut_down();
                 self.pause(300);
                 self.stage.start();
             }
@@ -132,6 +152,16 @@ impl Cast {
         let hearing = script.clone();
         let actor = Actor::start(PART, &role.settings(), move |line| hearing.lock().unwrap().take(line));
         Playing { actor, script, gone: false }
+    }
+
+    /// Waits until somebody has just asked for a commit, or for a while: what is decided may not be written everywhere yet.
+    fn until_committing(&self) {
+        let committing = |playing: &Playing| playing.script.lock().unwrap().is_committing();
+        let count = || self.playing.iter().filter(|playing| committing(playing)).count();
+        let (before, began) = (count(), Instant::now());
+        while count() <= before && began.elapsed() < Duration::from_secs(1) {
+            thread::sleep(Duration::from_micros(200));
+        }
     }
 
     /// Starts a successor, and gives the one before.

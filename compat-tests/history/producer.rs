@@ -1,6 +1,6 @@
 //! Producers, as processes of their own: one that makes transactions, which read as well, and one that just sends.
 
-use super::workload::{KEYS, key, now};
+use super::workload::{KEYS, key, now, value_of};
 use crate::actors::{self, tell};
 use crate::clients::{GivenUp, config, consumer_with, insist, transactional};
 use crate::common::{DEADLINE, Rng, until};
@@ -105,9 +105,10 @@ fn habits(slot: usize) -> [(&'static str, &'static str); 2] {
     ]
 }
 
-/// Sends a value, and waits for room if need be. What cannot be sent at all has failed its transaction.
-fn send(producer: &ThreadedProducer<Telling>, (topic, partition): (&'static str, i32), value: u64) {
-    let text = value.to_string();
+/// Sends a value with something behind it, and waits for room if need be. What cannot be sent at all has failed its transaction.
+fn send(producer: &ThreadedProducer<Telling>, (topic, partition): (&'static str, i32), value: u64, rng: &mut Rng) {
+    let padding = "-".repeat(rng.below(3_000) as usize);
+    let text = format!("{value} {padding}");
     let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
     until("room in the queue", || {
         let record = BaseRecord::<(), _, _>::with_opaque_to(topic, Box::new(value)).partition(partition).payload(&text);
@@ -131,7 +132,7 @@ fn put(role: &Role, rng: &mut Rng, over: &AtomicBool) {
         for _ in 0..rng.below(4) {
             let (topic, partition) = any_key(rng);
             tell(&format!("put {} {topic} {partition} {value}", now()));
-            send(&producer, (topic, partition), value);
+            send(&producer, (topic, partition), value, rng);
             value += 1;
         }
         thread::sleep(Duration::from_micros(rng.below(20_000)));
@@ -204,7 +205,7 @@ impl Transactional {
             let ((topic, partition), value) = (any_key(&mut self.rng), self.next_value);
             self.next_value += 1;
             tell(&format!("send {topic} {partition} {value}"));
-            send(&self.producer, (topic, partition), value);
+            send(&self.producer, (topic, partition), value, &mut self.rng);
         }
     }
 
@@ -215,7 +216,7 @@ impl Transactional {
             // Connections come and go.
             let Some(Ok(message)) = self.consumer.poll(Duration::from_millis(5)) else { break };
             let at = key(message.topic(), message.partition());
-            let value = std::str::from_utf8(message.payload().unwrap()).unwrap();
+            let value = value_of(message.payload());
             tell(&format!("saw {} {} {} {value}", at.0, at.1, message.offset()));
             last = Some((at, message.offset() + 1));
         }

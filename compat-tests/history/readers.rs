@@ -4,7 +4,7 @@ use super::model::{
     Action, Commit, History, Isolation, Key, Look, Operation, Outcome, Process, Sample, Seen, Span, Time,
 };
 use super::producer::Role;
-use super::workload::{KEYS, READERS, SLOTS, TOPICS, key, now};
+use super::workload::{KEYS, READERS, SLOTS, TOPICS, key, now, value_of};
 use crate::clients::{config, consumer_with};
 use crate::common::Rng;
 use rdkafka::client::ClientContext;
@@ -51,8 +51,8 @@ impl Recorder {
 }
 
 fn seen(message: &BorrowedMessage<'_>) -> Seen {
-    let value = std::str::from_utf8(message.payload().unwrap()).unwrap().parse().unwrap();
-    Seen { key: key(message.topic(), message.partition()), offset: message.offset(), value }
+    let key = key(message.topic(), message.partition());
+    Seen { key, offset: message.offset(), value: value_of(message.payload()) }
 }
 
 /// What comes in one go.

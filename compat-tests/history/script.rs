@@ -31,6 +31,12 @@ impl Script {
         self.open
     }
 
+    /// Whether it has asked for a commit and got no answer.
+    pub fn is_committing(&self) -> bool {
+        let last = self.operations.last().filter(|_| self.open);
+        last.is_some_and(|operation| operation.outcome() == Outcome::Unknown)
+    }
+
     pub fn take(&mut self, line: &str) {
         let mut words = Words(line.split(' '));
         match words.0.next().unwrap_or_default() {

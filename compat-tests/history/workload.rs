@@ -3,7 +3,7 @@
 //! OTTLA_HISTORY_SECONDS says for how long. COMPAT_SEED repeats what goes wrong, not when in the broker's life it does.
 
 use super::check::{Anomaly, Finding, check};
-use super::model::{Action, History, Isolation, Key, Outcome, Seen, Time};
+use super::model::{Action, History, Isolation, Key, Outcome, Seen, Time, Value};
 use super::nemesis::{Cast, Nemesis};
 use super::readers::{Recorder, follow, look_at, look_at_groups, look_at_watermarks, take_part, watching};
 use crate::clients::Admin;
@@ -28,6 +28,12 @@ const FLAGS: [&str; 2] =
 
 pub fn key(topic: &str, partition: i32) -> Key {
     *KEYS.iter().find(|key| **key == (topic, partition)).expect("a partition that is known")
+}
+
+/// The value of a record, behind which there may be anything.
+pub fn value_of(payload: Option<&[u8]>) -> Value {
+    let text = std::str::from_utf8(payload.expect("no record is without")).unwrap();
+    text.split(' ').next().unwrap().parse().unwrap()
 }
 
 pub fn now() -> Time {
@@ -125,7 +131,7 @@ fn read_everything(stage: &Stage, isolation: Isolation, recorder: &Recorder) -> 
         let seen = records.iter().flatten().map(|record| Seen {
             key: key(topic, record.partition),
             offset: record.offset,
-            value: record.text().parse().unwrap(),
+            value: value_of(record.value.as_deref()),
         });
         let seen: Vec<_> = seen.collect();
         last.extend(seen.iter().map(|seen| (seen.key, seen.offset)));

@@ -1,7 +1,7 @@
 //! This test binary once more, as processes of their own that can be killed, halted for a while, or asked to end.
 //!
-//! An actor plays a part, which is an ignored test. Its settings are in the environment, it is asked to end by the end of its standard input, and what
-//! becomes of it, it tells line by line.
+//! An actor plays a part, which is an ignored test. Its settings are in the environment, it is asked to end by the end
+//! of its standard input, and what becomes of it, it tells line by line.
 
 use crate::common::until;
 use rustix::process::{Pid, Signal, kill_process};

@@ -134,9 +134,10 @@ pub fn transactional(bootstrap: &str, id: &str, settings: &[(&str, &str)]) -> Cl
     config(bootstrap, &[&common, settings].concat())
 }
 
-/// Whether librdkafka has given up records of a transaction. It takes them for never sent and uses their sequence numbers again, though it may not have
-/// heard of their arrival only: the broker then takes records of the next transaction for these, and they are lost. (2.12.1; seen with Apache Kafka.) A
-/// producer that has given up records must not begin another transaction: its successor has an epoch of its own.
+/// Whether librdkafka has given up records of a transaction. It takes them for never sent and uses their sequence
+/// numbers again, though it may not have heard of their arrival only: the broker then takes records of the next
+/// transaction for these, and they are lost. (2.12.1; seen with Apache Kafka.) A producer that has given up records
+/// must not begin another transaction: its successor has an epoch of its own.
 #[derive(Default)]
 pub struct GivenUp(AtomicBool);
 

@@ -1,4 +1,5 @@
-//! Histories of real clients while brokers and clients are killed and halted, and a checker that finds in them what must never be.
+//! Histories of real clients while brokers and clients are killed and halted, and a checker that finds in them what
+//! must never be.
 
 pub mod check;
 mod made;

@@ -42,7 +42,8 @@ pub fn until_decided(bootstrap: &str, topic: &str, partitions: i32) {
     }
 }
 
-/// What there is to read now in the first `partitions` partitions of a topic, each partition's records in the order they came.
+/// What there is to read now in the first `partitions` partitions of a topic, each partition's records in the order
+/// they came.
 pub fn read(bootstrap: &str, isolation: Isolation, topic: &str, partitions: i32) -> Vec<Vec<Record>> {
     let consumer = reader(bootstrap, isolation);
     let mut assignment = TopicPartitionList::new();

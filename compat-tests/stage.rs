@@ -1,4 +1,5 @@
-//! A broker behind a proxy, so that its successor has the same address; it can be killed, halted for a while, and started again.
+//! A broker behind a proxy, so that its successor has the same address; it can be killed, halted for a while, and
+//! started again.
 //!
 //! COMPAT_AGAINST=kafka puts a real Apache Kafka there, which is how stories are known to ask for nothing but Kafka.
 
@@ -90,8 +91,8 @@ impl Stage {
         }
     }
 
-    /// Kafka alone on a machine may leave a transaction open for ever when it is killed: while it starts again it knows of no leader of the partitions,
-    /// and takes them for deleted when it should write how the transaction ended.
+    /// Kafka alone on a machine may leave a transaction open for ever when it is killed: while it starts again it knows
+    /// of no leader of the partitions, and takes them for deleted when it should write how the transaction ended.
     pub fn may_be_killed(&self) -> bool {
         !against_kafka()
     }

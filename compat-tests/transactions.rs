@@ -1,4 +1,5 @@
-//! librdkafka's transactional producer: commit and abort, what readers see of it, fencing, timeouts, offsets in transactions, and a broker that is killed.
+//! librdkafka's transactional producer: commit and abort, what readers see of it, fencing, timeouts, offsets in
+//! transactions, and a broker that is killed.
 
 use crate::clients::{Admin, config, insist, transactional};
 use crate::common::{DEADLINE, Rng, until};

@@ -1,7 +1,8 @@
 //! Finds in a history what must never be, whatever is killed or halted. Nothing here does I/O or knows a client.
 //!
-//! Every anomaly has a name, and at least one history made by hand in which it is found, beside good ones that look alike. What Kafka allows is no anomaly:
-//! records of other writers between two of one transaction, and cycles of writes alone. The cost grows with n log n.
+//! Every anomaly has a name, and at least one history made by hand in which it is found, beside good ones that look
+//! alike. What Kafka allows is no anomaly: records of other writers between two of one transaction, and cycles of
+//! writes alone. The cost grows with n log n.
 
 mod commits;
 mod cycles;

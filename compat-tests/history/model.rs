@@ -1,7 +1,7 @@
 //! What clients did and saw: the facts that `check` judges.
 //!
-//! A history holds nothing but what a client can know, and where control records lie. Values are unique: a value names who sent it. Times are those of
-//! one monotonic clock; only their order counts.
+//! A history holds nothing but what a client can know, and where control records lie. Values are unique: a value names
+//! who sent it. Times are those of one monotonic clock; only their order counts.
 
 pub use crate::isolation::Isolation;
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,7 +75,8 @@ pub enum Action {
     Send(Sent, Outcome),
     Transaction(Transaction),
     Poll(Isolation, Vec<Seen>),
-    /// From here on the process reads from these offsets; where it begins in partitions that are not named is not known.
+    /// From here on the process reads from these offsets; where it begins in partitions that are not named is not
+    /// known.
     Assign(Vec<(Key, i64)>),
     /// Outside of any transaction.
     Commit(Commit, Outcome),

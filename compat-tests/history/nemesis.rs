@@ -1,5 +1,5 @@
-//! What goes wrong, drawn at random: in each period some faults at once, and in one of four periods none, so that things can settle and get into states
-//! from which more can go wrong.
+//! What goes wrong, drawn at random: in each period some faults at once, and in one of four periods none, so that
+//! things can settle and get into states from which more can go wrong.
 
 use super::model::Operation;
 use super::producer::{PART, Role};
@@ -154,7 +154,8 @@ impl Cast {
         Playing { actor, script, gone: false }
     }
 
-    /// Waits until somebody has just asked for a commit, or for a while: what is decided may not be written everywhere yet.
+    /// Waits until somebody has just asked for a commit, or for a while: what is decided may not be written everywhere
+    /// yet.
     fn until_committing(&self) {
         let committing = |playing: &Playing| playing.script.lock().unwrap().is_committing();
         let count = || self.playing.iter().filter(|playing| committing(playing)).count();

@@ -105,7 +105,8 @@ fn habits(slot: usize) -> [(&'static str, &'static str); 2] {
     ]
 }
 
-/// Sends a value with something behind it, and waits for room if need be. What cannot be sent at all has failed its transaction.
+/// Sends a value with something behind it, and waits for room if need be. What cannot be sent at all has failed its
+/// transaction.
 fn send(producer: &ThreadedProducer<Telling>, (topic, partition): (&'static str, i32), value: u64, rng: &mut Rng) {
     let padding = "-".repeat(rng.below(3_000) as usize);
     let text = format!("{value} {padding}");

@@ -1,4 +1,5 @@
-//! Readers: of chosen partitions, of those that a group gives them, and of watermarks and committed offsets. They go on over every fault.
+//! Readers: of chosen partitions, of those that a group gives them, and of watermarks and committed offsets. They go on
+//! over every fault.
 
 use super::model::{
     Action, Commit, History, Isolation, Key, Look, Operation, Outcome, Process, Sample, Seen, Span, Time,

@@ -1,7 +1,7 @@
 //! What a producer tells, line by line, and the operations that come of it.
 //!
-//! A producer tells what it will do before it does it, so that of one that is killed it is known what it may have done: what it had not asked to be
-//! committed certainly is not.
+//! A producer tells what it will do before it does it, so that of one that is killed it is known what it may have done:
+//! what it had not asked to be committed certainly is not.
 
 use super::model::{Action, Commit, FOREVER, Key, Operation, Outcome, Process, Seen, Sent, Span, Time, Transaction};
 use super::workload::key;

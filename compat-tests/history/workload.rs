@@ -1,4 +1,5 @@
-//! The run: producers, readers and faults for a while, then peace, everything read once more from the beginning, and the checker.
+//! The run: producers, readers and faults for a while, then peace, everything read once more from the beginning, and
+//! the checker.
 //!
 //! OTTLA_HISTORY_SECONDS says for how long. COMPAT_SEED repeats what goes wrong, not when in the broker's life it does.
 

@@ -56,7 +56,8 @@ impl Kafka {
 impl Drop for Kafka {
     fn drop(&mut self) {
         let _ = kill_process(self.pid, Signal::KILL);
-        // Whoever inherited it may leave a zombie, which has no command line; the script would take it for one that runs.
+        // Whoever inherited it may leave a zombie, which has no command line; the script would take it for one that
+        // runs.
         let command_line = format!("/proc/{}/cmdline", self.pid.as_raw_nonzero());
         let ended = || fs::read(&command_line).map_or(true, |line| line.is_empty());
         until("Kafka is gone", || (ended() && is_free(self.port)).then_some(()));

@@ -3,7 +3,8 @@
 use super::{Anomaly, Facts, Findings};
 use std::collections::{HashMap, HashSet};
 
-/// Takes away, again and again, the operations that have read of none that is left. What cannot be taken away leads back into a circle.
+/// Takes away, again and again, the operations that have read of none that is left. What cannot be taken away leads
+/// back into a circle.
 pub fn check(facts: &Facts<'_>, findings: &mut Findings) {
     let mut read_from = edges(facts);
     let mut readers: HashMap<usize, Vec<usize>> = HashMap::new();

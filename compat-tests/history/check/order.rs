@@ -1,6 +1,8 @@
-//! Producers' records lie in the order in which they were sent, and readers that choose their partitions see all of them in the order of the log.
+//! Producers' records lie in the order in which they were sent, and readers that choose their partitions see all of
+//! them in the order of the log.
 //!
-//! Records of others may lie between two of one transaction. Where a reader's partitions were chosen anew, it may begin elsewhere.
+//! Records of others may lie between two of one transaction. Where a reader's partitions were chosen anew, it may begin
+//! elsewhere.
 
 use super::{Anomaly, Facts, Findings};
 use crate::history::model::{Action, Isolation, Key, Operation, Process, Seen};

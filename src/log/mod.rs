@@ -169,7 +169,7 @@ pub struct Recovered {
     /// The owner's state as of offsets, newest first. Old ones may be left out; the owner uses the first that it can
     /// read and that is not newer than `log_end`.
     pub states: Vec<(Offset, Vec<StateFile>)>,
-    /// The transaction indexes of segments, in their order, after a clean stop.
+    /// The transaction indexes of segments, in their order. A crash may have taken those of the last ones.
     pub transaction_indexes: Vec<(Offset, Vec<u8>)>,
     /// The batches after that state.
     pub replay: Replay,

@@ -34,7 +34,7 @@ use aborted::Aborted;
 use bytes::Bytes;
 use epochs::Epochs;
 use parking_lot::Mutex;
-use producers::{MarkerVerdict, Producers, Stored, Verdict};
+use producers::{MarkerVerdict, Producers, StateError, Stored, Verdict};
 use state::{PartitionState, state_of};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -296,10 +296,7 @@ impl Partition {
     ) -> Stored {
         let batch = state.stamp(header, records);
         let header = batch.header;
-        let roll = self.log.rolls_before(&header).then(|| {
-            let bases = self.log.segment_bases();
-            state.stored(self.log.start(), &bases, bases.last().copied().unwrap_or(0))
-        });
+        let roll = self.log.rolls_before(&header).then(|| state.stored(&self.log.segment_bases()));
         if header.is_transactional() {
             self.transactional.store(true, Ordering::Release);
         }
@@ -487,8 +484,7 @@ impl Partition {
     /// durable.
     pub fn close_state(&self) -> (Offset, OwnerState) {
         let mut state = self.state.lock();
-        let log_start = self.log.start();
-        (state.log_end(), state.stored(log_start, &self.log.segment_bases(), log_start))
+        (state.log_end(), state.stored(&self.log.segment_bases()))
     }
 
     fn visible_end(&self, isolation: Isolation) -> Offset {
@@ -517,9 +513,12 @@ fn newest_usable(
     now: Millis,
 ) -> (Offset, Producers, Aborted) {
     for (offset, files) in states.iter().filter(|(offset, _)| (first_batch..=log_end).contains(offset)) {
-        match state_of(files, transaction_indexes, *offset, now) {
+        match state_of(files, transaction_indexes, first_batch, *offset, now) {
             Ok(Some((producers, aborted))) => return (*offset, producers, aborted),
             Ok(None) => {}
+            Err(error @ StateError::TransactionIndex) => {
+                tracing::debug!(offset, %error, "saved producer state skipped for an older one");
+            }
             Err(error) => tracing::warn!(offset, %error, "saved producer state skipped for an older one"),
         }
     }

@@ -11,7 +11,7 @@
 //! Of transactions it knows where each producer's open one began; what follows from that for readers is in
 //! [`transactions`](super::transactions). Left out: a bound on the number of producers.
 
-use super::aborted::{self, Aborted, AbortedTransaction};
+use super::aborted::IndexFile;
 use crate::log::Offset;
 use crate::time::Millis;
 use crate::wire::batch::{BatchHeader, increment_sequence};
@@ -124,6 +124,9 @@ pub enum StateError {
     /// Written by a version that is not known here.
     #[error("producer state of unknown version {0}")]
     Version(i16),
+    /// A transaction index that belongs to it is not there, as after a crash, or damaged.
+    #[error("the transaction indexes of this producer state are not all there")]
+    TransactionIndex,
 }
 
 /// One remembered batch. The first offset and sequence number follow from the last and the delta.
@@ -426,8 +429,9 @@ impl Producers {
         input.end().map(|()| producers)
     }
 
-    /// Our `.producers`, version 2: everything that is known, and the aborted transactions, which version 1 was without.
-    pub fn encode(&self, aborted: &Aborted) -> Vec<u8> {
+    /// Our `.producers`, version 2: everything that is known, and which files have the aborted transactions, which version 1
+    /// was without.
+    pub fn encode(&self, aborted: &[IndexFile]) -> Vec<u8> {
         let mut out = vec![0; ENVELOPE];
         out.reserve(4 + self.by_id.len() * (ENTRY + WINDOW * ENTRY_BATCH));
         out.extend(self.count().to_be_bytes());
@@ -446,14 +450,17 @@ impl Producers {
                 out.extend(batch.offset_delta.to_be_bytes());
             }
         }
-        let entries = aborted.entries();
-        out.extend(i32::try_from(entries.len()).unwrap_or(i32::MAX).to_be_bytes());
-        entries.iter().for_each(|entry| out.extend(entry.encode()));
+        out.extend(i32::try_from(aborted.len()).unwrap_or(i32::MAX).to_be_bytes());
+        for file in aborted {
+            out.extend(file.base.to_be_bytes());
+            out.extend(file.bytes.to_be_bytes());
+            out.extend(file.crc.to_be_bytes());
+        }
         seal(out, PRODUCERS_VERSION)
     }
 
     /// Reads our `.producers` as of offset `end`.
-    pub fn decode(bytes: &[u8], end: Offset) -> Result<(Self, Aborted), StateError> {
+    pub fn decode(bytes: &[u8], end: Offset) -> Result<(Self, Vec<IndexFile>), StateError> {
         let (version, mut input) = match open(bytes, PRODUCERS_VERSION) {
             Err(StateError::Version(1)) => (1, open(bytes, 1)?),
             opened => (PRODUCERS_VERSION, opened?),
@@ -480,7 +487,7 @@ impl Producers {
             }
             producers.insert(id, producer, end)?;
         }
-        let aborted = if version == 1 { Aborted::default() } else { decode_aborted(&mut input, end)? };
+        let aborted = if version == 1 { Vec::new() } else { decode_files(&mut input, end)? };
         input.end().map(|()| (producers, aborted))
     }
 
@@ -525,17 +532,18 @@ const SNAPSHOT_ENTRY: usize = 46;
 const ENTRY: usize = 39;
 const ENTRY_BATCH: usize = 24;
 
-fn decode_aborted(input: &mut Input<'_>, end: Offset) -> Result<Aborted, StateError> {
-    let count = usize::try_from(i32::from_be_bytes(input.take()?)).map_err(|_| StateError::Corrupt)?;
-    let mut aborted = Aborted::default();
+fn decode_files(input: &mut Input<'_>, end: Offset) -> Result<Vec<IndexFile>, StateError> {
+    let count = i32::from_be_bytes(input.take()?);
+    let mut files: Vec<IndexFile> = Vec::new();
     for _ in 0..count {
-        let bytes: [u8; aborted::ENTRY] = input.take()?;
-        let entry = AbortedTransaction::decode(&bytes).filter(|entry| entry.last_offset < end);
-        if !entry.is_some_and(|entry| aborted.push(entry)) {
+        let base = i64::from_be_bytes(input.take()?);
+        let (bytes, crc) = (u32::from_be_bytes(input.take()?), u32::from_be_bytes(input.take()?));
+        if !(0..end).contains(&base) || files.last().is_some_and(|last| last.base >= base) {
             return Err(StateError::Corrupt);
         }
+        files.push(IndexFile { base, bytes, crc });
     }
-    Ok(aborted)
+    Ok(files)
 }
 
 /// Fills in the version and the CRC, for which `bytes` has room at its front.

@@ -202,17 +202,18 @@ impl PartitionState {
         std::mem::take(&mut self.epochs_changed).then(|| self.epochs.entries().to_vec())
     }
 
-    /// The state as of the log end, in the forms that are stored: Kafka's and ours. The transaction index is that of the
-    /// segments with these base offsets, from the one that holds `from` on; the log begins at `log_start`.
-    pub fn stored(&mut self, log_start: Offset, bases: &[Offset], from: Offset) -> OwnerState {
-        self.transactions.truncate_start(log_start);
-        let aborted = self.transactions.aborted();
+    /// The state as of the log end, in the forms that are stored: Kafka's and ours, and the transaction indexes that are not
+    /// stored yet. The log has segments with these base offsets.
+    pub fn stored(&mut self, bases: &[Offset]) -> OwnerState {
+        let aborted = self.transactions.aborted_mut();
+        let transaction_indexes = aborted.write_files(bases, self.log_end);
+        let producers = self.producers.encode(aborted.files());
         OwnerState {
             files: vec![
                 StateFile { extension: StateFile::SNAPSHOT, bytes: self.producers.encode_snapshot() },
-                StateFile { extension: StateFile::PRODUCERS, bytes: self.producers.encode(aborted) },
+                StateFile { extension: StateFile::PRODUCERS, bytes: producers },
             ],
-            transaction_indexes: aborted.index_files(bases, from),
+            transaction_indexes,
         }
     }
 
@@ -244,11 +245,12 @@ impl PartitionState {
     }
 }
 
-/// What state files of offset `end` tell of: ours if it can be read, else Kafka's snapshot, and the transaction indexes
-/// beside it. `None` if neither is there; an error if neither that is can be read.
+/// What state files of offset `end` tell of, and the transaction indexes of the segments from `first_batch` on: our file if
+/// it can be read, else Kafka's snapshot. `None` if neither is there; an error if neither that is can be read.
 pub fn state_of(
     files: &[StateFile],
     transaction_indexes: &[(Offset, Vec<u8>)],
+    first_batch: Offset,
     end: Offset,
     now: Millis,
 ) -> Result<Option<(Producers, Aborted)>, StateError> {
@@ -256,14 +258,18 @@ pub fn state_of(
     for extension in [StateFile::PRODUCERS, StateFile::SNAPSHOT] {
         let Some(file) = files.iter().find(|file| file.extension == extension) else { continue };
         let decoded = match extension {
-            StateFile::PRODUCERS => Producers::decode(&file.bytes, end),
-            _ => Producers::decode_snapshot(&file.bytes, end, now).and_then(|producers| {
-                let aborted = Aborted::from_index_files(transaction_indexes, end).ok_or(StateError::Corrupt)?;
-                Ok((producers, aborted))
+            StateFile::PRODUCERS => Producers::decode(&file.bytes, end).map(|(producers, files)| {
+                (producers, Aborted::from_files(transaction_indexes, files, first_batch, end))
             }),
+            _ => Producers::decode_snapshot(&file.bytes, end, now)
+                .map(|producers| (producers, Aborted::from_kafkas_files(transaction_indexes, end))),
         };
+        let decoded =
+            decoded.and_then(|(producers, aborted)| Ok((producers, aborted.ok_or(StateError::TransactionIndex)?)));
         match decoded {
             Ok(state) => return Ok(Some(state)),
+            // Kafka's would not notice.
+            Err(StateError::TransactionIndex) => return Err(StateError::TransactionIndex),
             Err(error) => outcome = Err(error),
         }
     }
@@ -345,14 +351,14 @@ mod tests {
         for sequence in 0..5 {
             append(&mut state, 7, sequence, 1);
         }
-        let mut files = state.stored(0, &[0], 0).files;
-        assert_eq!(state_of(&files, &[], 5, 0).unwrap().unwrap().0, *state.producers());
+        let mut files = state.stored(&[0]).files;
+        assert_eq!(state_of(&files, &[], 0, 5, 0).unwrap().unwrap().0, *state.producers());
         files[1].bytes[9] ^= 1;
-        let (kafkas, _) = state_of(&files, &[], 5, 0).unwrap().unwrap();
+        let (kafkas, _) = state_of(&files, &[], 0, 5, 0).unwrap().unwrap();
         assert_ne!(&kafkas, state.producers());
         assert_eq!(kafkas.len(), 1);
         files[0].bytes[9] ^= 1;
-        assert_eq!(state_of(&files, &[], 5, 0), Err(StateError::Corrupt));
-        assert_eq!(state_of(&[], &[], 5, 0), Ok(None));
+        assert_eq!(state_of(&files, &[], 0, 5, 0), Err(StateError::Corrupt));
+        assert_eq!(state_of(&[], &[], 0, 5, 0), Ok(None));
     }
 }

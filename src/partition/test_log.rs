@@ -8,6 +8,7 @@ use crate::time::Millis;
 use crate::wire::batch::{BatchHeader, HEADER_SIZE, LENGTH_PREFIX, StoredBatch, checksum};
 use bytes::Bytes;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A client's batch: valid header, right CRC, stand-ins for records.
@@ -103,6 +104,12 @@ impl TestLog {
         self.inner.lock().states.clone()
     }
 
+    /// The newest transaction index of each segment, in their order.
+    pub fn transaction_indexes(&self) -> Vec<(Offset, Vec<u8>)> {
+        let indexes = self.states().into_iter().flat_map(|(_, state)| state.transaction_indexes);
+        indexes.collect::<BTreeMap<_, _>>().into_iter().collect()
+    }
+
     /// Keeps state as a clean stop does.
     pub fn save(&self, (offset, state): (Offset, OwnerState)) {
         self.inner.lock().states.push((offset, state));
@@ -112,6 +119,7 @@ impl TestLog {
     /// of what was lost.
     pub fn crash(&self) -> (Arc<Self>, Recovered) {
         let log_end = self.progress.published();
+        let transaction_indexes = self.transaction_indexes();
         let inner = self.inner.lock();
         let kept: Vec<_> =
             inner.batches.iter().filter(|batch| batch.header.next_offset() <= log_end).cloned().collect();
@@ -123,7 +131,7 @@ impl TestLog {
             log_end,
             epochs: inner.epochs.clone(),
             states,
-            transaction_indexes: Vec::new(),
+            transaction_indexes,
             replay: Box::new(move |from, each| {
                 for batch in replayed.iter().filter(|batch| batch.header.next_offset() >= from) {
                     each(&Replayed { header: &batch.header, control: &batch.records, append_time: 5_000 });

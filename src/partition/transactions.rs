@@ -67,9 +67,9 @@ impl Transactions {
         self.ended.len()
     }
 
-    /// Forgets what ended before the log begins.
-    pub fn truncate_start(&mut self, log_start: Offset) {
-        self.aborted.truncate_start(log_start);
+    /// The aborted ones, to be written.
+    pub fn aborted_mut(&mut self) -> &mut Aborted {
+        &mut self.aborted
     }
 }
 

@@ -46,12 +46,14 @@ fn marker(payload: &[u8]) {
 
 fn index(base: i64, bytes: &[u8]) {
     let files = [(base, bytes.to_vec())];
-    let Some(mut aborted) = Aborted::from_index_files(&files, END) else { return };
-    let again = Aborted::from_index_files(&aborted.index_files(&[base], 0), END);
-    assert_eq!(again.as_ref(), Some(&aborted));
+    let Some(mut aborted) = Aborted::from_kafkas_files(&files, END) else { return };
+    let written = aborted.clone().write_files(&[base], END);
+    assert_eq!(Aborted::from_kafkas_files(&written, END).as_ref(), Some(&aborted));
     for (from, below) in [(0, END), (base, base + 1), (END, 0)] {
         assert!(aborted.overlapping(from, below).len() <= aborted.entries().len());
     }
-    aborted.truncate_start(base + 10);
-    assert!(aborted.entries().iter().all(|entry| entry.last_offset >= base + 10));
+    let later = base + 10;
+    let written = aborted.write_files(&[later], END);
+    assert!(aborted.entries().iter().all(|entry| entry.last_offset >= later));
+    assert_eq!(Aborted::from_files(&written, aborted.files().to_vec(), later, END).as_ref(), Some(&aborted));
 }

@@ -35,7 +35,7 @@ fn after(batches: &[BatchHeader]) -> Producers {
 }
 
 fn encode(producers: &Producers) -> Vec<u8> {
-    producers.encode(&Aborted::default())
+    producers.encode(&[])
 }
 
 fn decode(bytes: &[u8], end: Offset) -> Result<Producers, StateError> {
@@ -162,18 +162,18 @@ fn the_snapshot_is_kafkas() {
 }
 
 #[test]
-fn the_aborted_transactions_are_stored_with_the_producers() {
-    let entry =
-        |last_offset| AbortedTransaction { producer_id: 7, first_offset: 3, last_offset, last_stable_offset: 9 };
-    let mut aborted = Aborted::default();
-    assert!(aborted.push(entry(5)) && aborted.push(entry(111)));
-    let whole = six().encode(&aborted);
-    assert_eq!(Producers::decode(&whole, 112), Ok((six(), aborted)));
-    assert_eq!(Producers::decode(&whole, 111), Err(StateError::Corrupt), "knows more than there was");
+fn where_the_aborted_transactions_are_is_stored_with_the_producers() {
+    let file = |base| IndexFile { base, bytes: 34, crc: 9 };
+    let files = vec![file(0), file(111)];
+    let whole = six().encode(&files);
+    assert_eq!(Producers::decode(&whole, 112), Ok((six(), files)));
+    for wrong in [[file(0), file(112)], [file(-1), file(5)], [file(5), file(5)]] {
+        assert_eq!(Producers::decode(&six().encode(&wrong), 112), Err(StateError::Corrupt), "{wrong:?}");
+    }
     // The first version ended with the producers.
     let first = encode(&six());
     let first = seal(first[..first.len() - 4].to_vec(), 1);
-    assert_eq!(Producers::decode(&first, 112), Ok((six(), Aborted::default())));
+    assert_eq!(Producers::decode(&first, 112), Ok((six(), Vec::new())));
 }
 
 #[test]

@@ -45,10 +45,10 @@ fn replayed(mut before: impl FnMut(&mut PartitionState)) -> PartitionState {
 #[test]
 fn the_indexes_of_aborted_transactions_are_kafkas() {
     let bases: Vec<Offset> = files("log").into_iter().map(|(base, _)| base).collect();
-    let indexes = replayed(|_| {}).stored(0, &bases, 0).transaction_indexes;
+    let indexes = replayed(|_| {}).stored(&bases).transaction_indexes;
     assert!(indexes.len() > 3, "{}", indexes.len());
     assert_eq!(indexes, files("txnindex"));
-    assert!(Aborted::from_index_files(&indexes, Offset::MAX).is_some());
+    assert!(Aborted::from_kafkas_files(&indexes, Offset::MAX).is_some());
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn the_snapshots_of_producers_are_kafkas() {
 fn a_state_from_kafkas_snapshot_goes_on_as_one_from_the_whole_log() {
     let (end, snapshot) = files("snapshot").pop().unwrap();
     let producers = Producers::decode_snapshot(&snapshot, end, NOW).unwrap();
-    let aborted = Aborted::from_index_files(&files("txnindex"), end).unwrap();
+    let aborted = Aborted::from_kafkas_files(&files("txnindex"), end).unwrap();
     let mut recovered = PartitionState::new(end, producers, aborted, Epochs::default());
     let mut whole = replayed(|_| {});
     assert_eq!(recovered.last_stable(end), whole.last_stable(end));

@@ -150,10 +150,14 @@ fn a_reader_is_told_of_the_aborted_transactions_in_what_it_gets() {
     assert_eq!(partition.fetch(&committed(3, 1)).unwrap().aborted, []);
 }
 
-/// After a clean stop, and after a crash that leaves any of the saved states, readers are told the same.
+/// After a clean stop, and after a crash that leaves any of the saved states and of the transaction indexes, readers are told
+/// the same.
 #[test]
 fn transactions_survive_a_restart() {
-    for (clean, kept) in [(true, 9), (false, 9), (false, 1), (false, 0)] {
+    for (clean, kept, indexes) in
+        [(true, 9, 9), (true, 9, 0), (false, 9, 9), (false, 9, 2), (false, 1, 9), (false, 0, 0)]
+    {
+        let case = format!("{clean} {kept} {indexes}");
         let (log, partition) = fast();
         log.roll_every(2);
         for round in 0..6 {
@@ -164,14 +168,17 @@ fn transactions_survive_a_restart() {
         if clean {
             log.save(partition.close_state());
         }
-        let expected = (partition.last_stable(), aborted(&partition, 0), partition.state.lock().clone());
+        let known = |partition: &Partition| partition.state.lock().transactions().aborted().entries().to_vec();
+        let expected = (partition.last_stable(), known(&partition), partition.state.lock().clone());
+        assert_eq!(expected.1.len(), 3);
         let (log, mut stored) = log.crash();
         let states = stored.states.len();
         stored.states.drain(..states.saturating_sub(kept));
+        stored.transaction_indexes.truncate(indexes);
         log.publish_at_once();
         let partition = open(&log, stored, 1);
-        assert_eq!((partition.last_stable(), aborted(&partition, 0)), (expected.0, expected.1), "{clean} {kept}");
-        assert!(partition.state.lock().producers() == expected.2.producers(), "{clean} {kept}");
+        assert_eq!((partition.last_stable(), known(&partition)), (expected.0, expected.1), "{case}");
+        assert!(partition.state.lock().producers() == expected.2.producers(), "{case}");
         assert_eq!(end(&partition, 30, 1, true), Ok(true));
         assert_eq!(partition.last_stable(), 7);
     }
@@ -190,11 +197,12 @@ fn the_transaction_indexes_are_those_of_their_segments() {
         rolled.iter().map(|(at, files)| (*at, files.iter().map(|(base, _)| *base).collect::<Vec<_>>())).collect();
     assert_eq!(bases, [(3, vec![0]), (6, vec![3]), (9, vec![]), (12, vec![9])]);
     let (end, closed) = partition.close_state();
-    assert_eq!(closed.transaction_indexes.iter().map(|(base, _)| *base).collect::<Vec<_>>(), [0, 3, 9, 12]);
+    assert_eq!(closed.transaction_indexes.iter().map(|(base, _)| *base).collect::<Vec<_>>(), [12], "the rest is there");
+    log.save((end, closed.clone()));
     // Where only Kafka's files are left, they say the same.
     let snapshot =
         closed.files.iter().filter(|file| file.extension == StateFile::SNAPSHOT).cloned().collect::<Vec<_>>();
-    let (_, told) = state_of(&snapshot, &closed.transaction_indexes, end, NOW).unwrap().unwrap();
+    let (_, told) = state_of(&snapshot, &log.transaction_indexes(), 0, end, NOW).unwrap().unwrap();
     assert_eq!(told.entries().len(), 4);
     assert_eq!(partition.state.lock().aborted(0, end), told.entries());
 }

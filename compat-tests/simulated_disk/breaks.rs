@@ -1,7 +1,8 @@
 //! The suite proves itself: without each of these guards it finds something wrong, soon.
 
 use crate::inspect::Opening;
-use crate::runs::{Bent, on_two_threads, simulate};
+use crate::runs::{Bent, everywhere, on_two_threads, simulate};
+use crate::script::{Op, Setup};
 use ottla::log::disk::Checks;
 use ottla::log::disk::memory::Rules;
 
@@ -35,6 +36,24 @@ fn a_window_of_one_batch_instead_of_five() {
     let opening = Opening { window_of_one: true, ..Opening::default() };
     let said = found(Bent { opening, ..Bent::default() });
     assert!(said.contains("OutOfOrder"), "{said}");
+}
+
+#[test]
+fn only_kafkas_snapshot_is_left_of_the_transactions() {
+    let opening = Opening { window_of_one: true, no_transaction_indexes: true, ..Opening::default() };
+    let write = Op::Write { part: 0, producer: 1, value: 10, time: 1000 };
+    let ops = [write, Op::End { part: 0, producer: 1, committed: false }, Op::Round, Op::Restart, write, Op::Round];
+    let said = everywhere("aborted", Setup::new(1, 700), &ops, Bent { opening, ..Bent::default() }).unwrap_err();
+    assert!(said.contains("aborted []"), "{said}");
+}
+
+/// No break: the state file knows what should be there, and the list is made again from the batches.
+#[test]
+fn transaction_indexes_may_be_lost() {
+    let opening = Opening { no_transaction_indexes: true, ..Opening::default() };
+    if let Some((_, error)) = on_two_threads(SEEDS, |seed| simulate(seed, Bent { opening, ..Bent::default() })) {
+        panic!("{error}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::batches::{Batch, Content, Writer, client_batch};
 use crate::model::{Answer, Down, Model, Part};
+use crate::transactions;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use ottla::log::disk::memory::MemoryFiles;
@@ -37,12 +38,15 @@ pub struct Opening {
     pub checks: Checks,
     /// Only Kafka's one batch per producer is left of their state.
     pub window_of_one: bool,
+    /// And of the transactions nothing but which are open.
+    pub no_transaction_indexes: bool,
 }
 
 /// Takes the producers' state away if it is to be, then opens the directory.
 pub fn open_disk(files: &MemoryFiles, model: &Model, opening: Opening) -> Checked<Arc<Disk>> {
-    if opening.window_of_one {
-        for path in files.contents().into_keys().filter(|path| path.extension().is_some_and(|e| e == "producers")) {
+    let taken = [("producers", opening.window_of_one), ("txnindex", opening.no_transaction_indexes)];
+    for (extension, _) in taken.into_iter().filter(|(_, taken)| *taken) {
+        for path in files.contents().into_keys().filter(|path| path.extension().is_some_and(|e| e == extension)) {
             files.remove(&path).map_err(|error| error.to_string())?;
         }
     }
@@ -190,7 +194,7 @@ fn every_window(disk: &Disk, partitions: &[Partition], model: &mut Model) -> Che
     let mut pending = Vec::new();
     for (partition, part) in partitions.iter().zip(&mut model.parts) {
         let ids: std::collections::BTreeSet<i64> = part.log.iter().map(|batch| batch.header.producer_id).collect();
-        for id in ids.into_iter().filter(|id| *id >= 0) {
+        for id in ids.into_iter().filter(|id| (0..transactions::FIRST).contains(id)) {
             let mut sent: Vec<_> = part.recent(id).take(6).map(Batch::as_sent).collect();
             sent.reverse();
             let (epoch, sequence) = part.next_of(id);
@@ -214,6 +218,35 @@ fn every_window(disk: &Disk, partitions: &[Partition], model: &mut Model) -> Che
     }
     for (partition, part) in partitions.iter().zip(&model.parts) {
         is_prefix(part, &read_all(partition, 10_000)?, part.log.len())?;
+    }
+    Ok(())
+}
+
+/// Every producer with transactions goes on with the one that it has open, or begins one, and aborts it.
+fn every_transaction(disk: &Disk, partitions: &[Partition], model: &mut Model) -> Checked {
+    let mut pending = Vec::new();
+    for (partition, part) in partitions.iter().zip(&mut model.parts) {
+        for id in transactions::ids(part) {
+            let (epoch, sequence) = part.next_of(id);
+            let content = Content { records: 2, value: 20, time: 5000, salt: u64::MAX - id as u64 };
+            let (header, records) = transactions::transactional_batch(Writer { id, epoch, sequence }, content);
+            let appending = transactions::append(partition, header, records.clone())
+                .map_err(|error| format!("{}, {header:?}: {error}", part.name.dir()))?;
+            let (ending, marker) = transactions::end(partition, id, epoch, false);
+            for (appending, (header, records)) in [(appending, (header, records)), (ending, marker)] {
+                let answer = part.at_end();
+                part.log.push(Batch::stamped(header, records, part.end(), model.boot_epoch));
+                pending.push((part.name.dir(), header, appending, answer));
+            }
+        }
+    }
+    disk.round();
+    for (name, header, appending, expected) in pending {
+        let outcome = appending.finish().now_or_never().ok_or_else(|| format!("{name}: no answer to an append"))?;
+        is_answer(&outcome, expected).map_err(|error| format!("{name}, {header:?}: {error}"))?;
+    }
+    for (partition, part) in partitions.iter().zip(&model.parts) {
+        transactions::every_reader(partition, &part.log).map_err(|error| format!("{}: {error}", part.name.dir()))?;
     }
     Ok(())
 }
@@ -244,9 +277,11 @@ pub fn inspect(files: &MemoryFiles, model: &Model, down: Down, opening: Opening)
         every_offset(&partition, &found).map_err(in_part)?;
         every_time(&partition, &found).map_err(in_part)?;
         every_epoch(&partition, part, boot_epoch).map_err(in_part)?;
+        transactions::every_reader(&partition, &found).map_err(in_part)?;
         survivors.push(found.len());
         partitions.push(partition);
     }
     every_window(&disk, &partitions, &mut model)?;
+    every_transaction(&disk, &partitions, &mut model)?;
     Ok(survivors)
 }

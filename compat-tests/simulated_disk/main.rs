@@ -7,7 +7,7 @@
 //!
 //! `OTTLA_SIM_SEEDS=n` runs so many seeds instead of 2,000, `OTTLA_SIM_SEED=x` that one with its trace.
 //!
-//! Left out: threads (rounds and checkpoints never overlap here), LogAppendTime, transactions, retention.
+//! Left out: threads (rounds and checkpoints never overlap here), LogAppendTime, verification, coordinators, retention.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -18,5 +18,6 @@ mod model;
 mod random;
 mod runs;
 mod script;
+mod transactions;
 mod world;
 mod written;

@@ -79,9 +79,14 @@ impl Part {
         }
     }
 
+    /// The answer to what is appended now.
+    pub fn at_end(&self) -> Answer {
+        Answer::Appended { base_offset: self.end(), index: self.log.len() }
+    }
+
     /// The rules of idempotent producers, told once more: the last five batches are known, the next must follow.
     pub fn answer(&self, header: &BatchHeader) -> Answer {
-        let appended = Answer::Appended { base_offset: self.end(), index: self.log.len() };
+        let appended = self.at_end();
         if header.producer_id < 0 {
             return appended;
         }

@@ -39,6 +39,19 @@ pub enum Op {
         part: usize,
         producer: i64,
     },
+    /// The next batch of a producer's transaction.
+    Write {
+        part: usize,
+        producer: i64,
+        value: usize,
+        time: i64,
+    },
+    /// The end of a producer's transaction.
+    End {
+        part: usize,
+        producer: i64,
+        committed: bool,
+    },
     Round,
     Checkpoint,
     /// Page-cache mode: what is old enough is synced.
@@ -126,6 +139,7 @@ struct Habits {
     restart: u64,
     fault: u64,
     checkpoint: u64,
+    transactions: u64,
 }
 
 fn acks(random: &mut Random) -> Acks {
@@ -144,6 +158,7 @@ pub fn drawn(random: &mut Random, setup: &Setup) -> Vec<Op> {
         restart: random.pick(&[0, 2, 5]),
         fault: random.pick(&[0, 0, 0, 4]),
         checkpoint: random.pick(&[0, 3, 12]),
+        transactions: random.pick(&[0, 0, 8, 25]),
     };
     let length = 20 + random.index(LENGTH - 19);
     let mut time = 1000;
@@ -168,6 +183,8 @@ fn draw(random: &mut Random, habits: &Habits, time: &mut i64) -> Op {
         (habits.fault, Op::Fault(fault(random))),
         (habits.fault, Op::Fault(Fault::Mended)),
         (habits.checkpoint, Op::Checkpoint),
+        (habits.transactions, Op::Write { part, producer, value: random.index(habits.value), time: *time }),
+        (habits.transactions / 2, Op::End { part, producer, committed: random.percent(40) }),
         (2, Op::Read { part }),
         (2, Op::Bump { part, producer }),
         (1, Op::Stale { part, producer }),

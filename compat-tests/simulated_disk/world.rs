@@ -6,12 +6,13 @@ use crate::inspect::{Checked, NOW, Opening, ROOT, inspect, is_answer, is_prefix,
 use crate::model::{Answer, Down, Model};
 use crate::random::Random;
 use crate::script::{Fault, LATER, Op, Setup};
+use crate::transactions;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use ottla::log::disk::memory::{LOSE_ALL, MemoryFiles, Rules};
 use ottla::log::disk::{Disk, DiskLog, LogName};
 use ottla::log::{Flush, Log};
-use ottla::partition::{Acks, AppendError, Appended, Partition};
+use ottla::partition::{Acks, AppendError, Appended, Appending, Partition};
 use ottla::wire::batch::BatchHeader;
 use std::future::Future;
 use std::path::Path;
@@ -167,7 +168,11 @@ impl World {
             }
             outcome.map_err(|error| format!("operation {index}, {op:?}: {error}"))?;
             if self.disk().is_some_and(|disk| disk.failure().is_some()) {
-                ensure!(self.syncs_fail, "operation {index}, {op:?}: the directory failed");
+                ensure!(
+                    self.syncs_fail,
+                    "operation {index}, {op:?}: the directory failed: {:?}",
+                    self.disk().and_then(|disk| disk.failure())
+                );
                 if !self.come_back(Down::Killed, None)? {
                     return Ok(Ended::Died(index));
                 }
@@ -201,24 +206,8 @@ impl World {
         model.boot_epoch += 1;
         drop(open_disk(&whole, &model, self.opening)?);
         let steps = whole.steps();
-        let again = inspect(&whole.after_crash(LOSE_ALL), &self.model, Down::Power, self.opening).map_err(|error| {
-            if std::env::var("DBG").is_ok() {
-                let dump = |f: &MemoryFiles| {
-                    for (p, c) in f.contents() {
-                        if p.to_string_lossy().contains("t0-0") || !p.to_string_lossy().contains("t1") {
-                            println!("{} {} {:?}", p.display(), c.len(), if c.len() < 60 { &c[..] } else { &c[..8] });
-                        }
-                    }
-                };
-                println!("before");
-                dump(files);
-                println!("recovered");
-                dump(&whole);
-                println!("lost");
-                dump(&whole.after_crash(LOSE_ALL));
-            }
-            format!("recovered and recovered again: {error}")
-        })?;
+        let again = inspect(&whole.after_crash(LOSE_ALL), &self.model, Down::Power, self.opening)
+            .map_err(|error| format!("recovered and recovered again: {error}"))?;
         ensure!(again == recovered, "recovered {recovered:?}, and when recovered again {again:?}");
         let victim = files.after_kill();
         let at = random.below(steps + 1);
@@ -289,6 +278,8 @@ impl World {
                 part.epochs.insert(producer, epoch + 1);
                 Ok(())
             }
+            Op::Write { part, producer, value, time } => self.write(part % parts, producer, value, time),
+            Op::End { part, producer, committed } => self.end(part % parts, producer, committed),
             Op::Round => self.round(),
             Op::Checkpoint => self.checkpoint(),
             Op::FlushDue => self.flush_due(),
@@ -353,6 +344,20 @@ impl World {
         let expected = self.model.parts[part].answer(&header);
         let log = open.log.clone();
         let appending = open.partition.append(header, payload.clone(), acks, NOW);
+        self.is_on_its_way(part, log, acks, appending, expected, (header, payload));
+        Ok(())
+    }
+
+    /// Takes a batch into the model, if it is to be appended, and waits for what is said of it.
+    fn is_on_its_way(
+        &mut self,
+        part: usize,
+        log: Arc<DiskLog>,
+        acks: Acks,
+        appending: Appending,
+        expected: Answer,
+        (header, payload): (BatchHeader, Bytes),
+    ) {
         if let Answer::Appended { base_offset, .. } = expected {
             let batch = Batch::stamped(header, payload, base_offset, self.model.boot_epoch);
             self.model.parts[part].log.push(batch);
@@ -361,6 +366,37 @@ impl World {
         if let Some(live) = &mut self.live {
             live.pending.push(Pending { part, log, acks, expected, future });
         }
+    }
+
+    fn write(&mut self, part: usize, producer: i64, value: usize, time: i64) -> Checked {
+        if !self.ready(part)? {
+            return Ok(());
+        }
+        let id = transactions::FIRST + producer;
+        self.model.salt += 1;
+        let (epoch, sequence) = self.model.parts[part].next_of(id);
+        let content = Content { records: 2, value, time, salt: self.model.salt };
+        let batch = transactions::transactional_batch(Writer { id, epoch, sequence }, content);
+        let Some(open) = self.live.as_ref().and_then(|live| live.open[part].as_ref()) else { return Ok(()) };
+        let log = open.log.clone();
+        let appending = transactions::append(&open.partition, batch.0, batch.1.clone())
+            .map_err(|error| format!("a batch of a transaction: {error}"))?;
+        let expected = self.model.parts[part].at_end();
+        self.is_on_its_way(part, log, Acks::All, appending, expected, batch);
+        Ok(())
+    }
+
+    fn end(&mut self, part: usize, producer: i64, committed: bool) -> Checked {
+        let id = transactions::FIRST + producer;
+        if !self.ready(part)? || !transactions::ids(&self.model.parts[part]).contains(&id) {
+            return Ok(());
+        }
+        let (epoch, _) = self.model.parts[part].next_of(id);
+        let Some(open) = self.live.as_ref().and_then(|live| live.open[part].as_ref()) else { return Ok(()) };
+        let log = open.log.clone();
+        let (appending, marker) = transactions::end(&open.partition, id, epoch, committed);
+        let expected = self.model.parts[part].at_end();
+        self.is_on_its_way(part, log, Acks::All, appending, expected, marker);
         Ok(())
     }
 
@@ -468,7 +504,8 @@ impl World {
         let found = read_all(&open.partition, 900)?;
         let published = part.count_until(open.log.progress().published()).unwrap_or(0);
         ensure!(found.len() == published, "{} batches can be read, {published} are published", found.len());
-        is_prefix(part, &found, 0)
+        is_prefix(part, &found, 0)?;
+        transactions::every_reader(&open.partition, &found)
     }
 
     fn recreate(&mut self, index: usize, late: bool) -> Checked {

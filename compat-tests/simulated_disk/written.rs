@@ -27,6 +27,15 @@ fn put_by(producer: i64, part: usize, value: usize) -> Op {
     Op::Append { part, producer: Some(producer), records: 2, value, time: 1000 + value as i64, acks: Acks::All }
 }
 
+/// The next batch of producer 1's or 2's transaction.
+fn write(producer: i64, value: usize) -> Op {
+    Op::Write { part: 0, producer, value, time: 1000 + value as i64 }
+}
+
+fn end(producer: i64, committed: bool) -> Op {
+    Op::End { part: 0, producer, committed }
+}
+
 fn again(part: usize, back: usize) -> Op {
     Op::Retry { part, producer: 1, back, acks: Acks::All }
 }
@@ -52,6 +61,7 @@ fn later(setup: Setup) -> Setup {
 
 fn scripts() -> Vec<Script> {
     let mut scripts = durable();
+    scripts.extend(transactional());
     scripts.extend(page_cache());
     scripts.extend(deletions());
     scripts.extend(faults());
@@ -142,6 +152,51 @@ fn durable() -> Vec<Script> {
                 3,
                 &[put(0, 20), put_by(2, 0, 20), put(0, 30), put(0, 20), put(0, 300), Op::Round, again(0, 3), Op::Round],
             ),
+        },
+    ]
+}
+
+fn transactional() -> Vec<Script> {
+    vec![
+        Script {
+            name: "transactions over segments, checkpoints between them",
+            setup: Setup::new(1, 700),
+            ops: times(
+                2,
+                &[
+                    write(1, 100),
+                    write(2, 150),
+                    Op::Round,
+                    end(1, false),
+                    Op::Round,
+                    write(1, 200),
+                    Op::Checkpoint,
+                    end(2, false),
+                    end(1, true),
+                    Op::Round,
+                ],
+            ),
+        },
+        Script {
+            name: "transactions that are open at kills and clean stops",
+            setup: Setup::new(1, 600),
+            ops: [
+                vec![write(1, 100), end(1, false), write(1, 100), write(2, 50), Op::Round, Op::Restart],
+                vec![end(1, false), write(1, 100), Op::Round, Op::Kill, write(1, 90), end(2, false), Op::Round],
+                vec![Op::Restart, end(1, false), Op::Round, Op::Restart, write(2, 100), Op::Round],
+            ]
+            .concat(),
+        },
+        Script {
+            name: "transactions in page-cache mode",
+            setup: later(Setup::new(1, 700)),
+            ops: [
+                times(3, &[write(1, 200), end(1, false), Op::Round]),
+                vec![Op::FlushDue],
+                times(2, &[write(1, 200), end(1, false), Op::Round]),
+                vec![Op::Restart, write(1, 100), Op::Round, Op::Kill, end(1, false), Op::Round],
+            ]
+            .concat(),
         },
     ]
 }

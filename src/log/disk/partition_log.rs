@@ -3,7 +3,7 @@
 //! Three parties touch it. The owner decides rolling and submits (`staging`, under the owner's own lock); the writer
 //! thread writes what was submitted and syncs (`writing`); readers look at `segments` and at files.
 
-use super::files::{Open, overwrite};
+use super::files::{Files, Open, overwrite};
 use super::index::Indexes;
 use super::journal::LogName;
 use super::recovery::folder_topic_id;
@@ -48,7 +48,8 @@ pub struct DiskLog {
 /// What the owner's side knows of the segment that its next batch goes to: ahead of what is written.
 #[derive(Debug, Default)]
 struct Staging {
-    base: Option<Offset>,
+    /// Of all segments, in order; the last ones may not be there yet.
+    bases: Vec<Offset>,
     size: u64,
     /// Timestamp of the first batch, from which record time is measured.
     first_timestamp: Option<Millis>,
@@ -598,13 +599,13 @@ fn payload(batch: Vec<u8>) -> Bytes {
 
 impl Staging {
     /// Continues the last segment as it is on disk.
-    fn after(last: Option<&Arc<Segment>>, files: &dyn super::Files, config: &LogConfig) -> io::Result<Self> {
-        let Some(segment) = last else { return Ok(Self::default()) };
+    fn after(segments: &[Arc<Segment>], files: &dyn Files, config: &LogConfig) -> io::Result<Self> {
+        let Some(segment) = segments.last() else { return Ok(Self::default()) };
         let indexed = |indexes: &Indexes| (indexes.since_entry(), indexes.entries());
         let ((since_entry, entries), _) =
             segment.look_up(files, config.index_interval_bytes, Wait::Allowed, indexed)?;
         Ok(Self {
-            base: Some(segment.base()),
+            bases: segments.iter().map(|segment| segment.base()).collect(),
             size: segment.size(),
             first_timestamp: segment.first_header()?.map(|header| header.max_timestamp),
             since_entry,
@@ -614,7 +615,7 @@ impl Staging {
 
     /// `LogSegment.shouldRoll`, but for age, which here is record time alone: the clock never rolls a segment.
     fn rolls(&self, header: &BatchHeader, config: &LogConfig) -> bool {
-        let Some(base) = self.base.filter(|_| self.size > 0) else { return false };
+        let Some(base) = self.bases.last().filter(|_| self.size > 0) else { return false };
         let too_large = self.size.saturating_add(header.size() as u64) > u64::from(config.segment_bytes);
         let too_old = self.first_timestamp.is_some_and(|first| {
             first >= 0
@@ -623,13 +624,15 @@ impl Staging {
         });
         // Twelve bytes is the larger of the two kinds of entry; one place is kept for the entry at sealing.
         let index_full = self.entries + 1 >= (config.index_bytes as usize) / 12;
-        let too_far = header.last_offset().saturating_sub(base) > Offset::from(i32::MAX);
+        let too_far = header.last_offset().saturating_sub(*base) > Offset::from(i32::MAX);
         too_large || too_old || index_full || too_far
     }
 
     fn add(&mut self, header: &BatchHeader, rolled: bool, config: &LogConfig) {
-        if rolled || self.base.is_none() {
-            *self = Self { base: Some(header.base_offset), ..Self::default() };
+        if rolled || self.bases.is_empty() {
+            let mut bases = std::mem::take(&mut self.bases);
+            bases.push(header.base_offset);
+            *self = Self { bases, ..Self::default() };
         }
         let (since, enters) = Indexes::would_enter(self.since_entry, header.size(), config.index_interval_bytes);
         self.since_entry = since;
@@ -653,10 +656,7 @@ impl Log for DiskLog {
     }
 
     fn segment_bases(&self) -> Vec<Offset> {
-        let mut bases: Vec<Offset> = self.segments.read().keys().copied().collect();
-        let staged = self.staging.lock().base;
-        bases.extend(staged.filter(|base| bases.last().is_none_or(|last| last < base)));
-        bases
+        self.staging.lock().bases.clone()
     }
 
     fn is_congested(&self) -> bool {

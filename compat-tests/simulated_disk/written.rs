@@ -318,6 +318,17 @@ fn faults() -> Vec<Script> {
             .concat(),
         },
         Script {
+            name: "a log that failed is opened again in vain, and then there is a checkpoint",
+            setup: Setup::new(1, 500),
+            ops: (0..12)
+                .flat_map(|after| {
+                    let failed = [put(0, 200), Op::Round, fault(Fault::Write(0)), put(0, 200), Op::Round];
+                    let in_vain = [fault(Fault::Write(after)), put(0, 200), Op::Checkpoint, fault(Fault::Mended)];
+                    [&failed[..], &in_vain].concat()
+                })
+                .collect(),
+        },
+        Script {
             name: "a checkpoint fails",
             setup: later(Setup::new(1, 700)),
             ops: vec![

@@ -36,7 +36,8 @@ impl Disk {
         for (name, log, end) in self.sync_logs(dirty)? {
             // Under the lock: a deletion that comes after takes the point away again.
             let writing = log.writing();
-            if !writing.deleted {
+            // The scan of a log that failed begins where it would have: its small files may be gone.
+            if !writing.deleted && log.progress().failure().is_none() {
                 self.set_recovery_point(name, end);
             }
         }

@@ -118,13 +118,21 @@ impl Unsynced {
     fn sync(&self, log: &DiskLog) -> io::Result<()> {
         let files = &*log.shared.files;
         self.dirty.iter().try_for_each(|(segment, _)| segment.sync())?;
-        self.sealed.iter().try_for_each(|segment| segment.sync_indexes(files))?;
-        self.sidecars.iter().try_for_each(|path| files.open(path, Open::Write)?.sync())?;
+        match self.sync_small_files(files) {
+            // Opening it again removes what no longer says anything, and may fail after that.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && log.progress.failure().is_some() => {}
+            outcome => outcome?,
+        }
         if self.names > log.writing.lock().names_synced {
             files.sync_dir(&log.dir)?;
             files.sync_dir(&log.shared.root)?;
         }
         Ok(())
+    }
+
+    fn sync_small_files(&self, files: &dyn Files) -> io::Result<()> {
+        self.sealed.iter().try_for_each(|segment| segment.sync_indexes(files))?;
+        self.sidecars.iter().try_for_each(|path| files.open(path, Open::Write)?.sync())
     }
 }
 
@@ -139,7 +147,7 @@ pub(super) struct Found {
 
 impl DiskLog {
     pub(super) fn new(name: LogName, shared: Arc<Shared>, config: LogConfig, found: Found) -> io::Result<Arc<Self>> {
-        let staging = Staging::after(found.segments.last(), &*shared.files, &config)?;
+        let staging = Staging::after(&found.segments, &*shared.files, &config)?;
         let last = found.segments.last();
         if let Some((_, sealed)) = found.segments.split_last() {
             sealed.iter().for_each(|segment| segment.was_sealed());

@@ -8,6 +8,8 @@
 
 mod decided;
 mod load;
+#[cfg(test)]
+mod tests;
 
 pub use decided::Decided;
 
@@ -98,6 +100,21 @@ struct Active<S: Shard> {
     /// What was applied could not be appended: nothing may be told any more.
     broken: bool,
     waiting: HashMap<Ticket, oneshot::Sender<(S::Reply, Offset)>>,
+}
+
+/// A shard being loaded; puts it back where it was when that comes to nothing, by an error or a panic.
+struct Loading<'a, S: Shard> {
+    slot: &'a Slot<S>,
+    least_end: Offset,
+}
+
+impl<S: Shard> Drop for Loading<'_, S> {
+    fn drop(&mut self) {
+        let mut state = self.slot.0.lock();
+        if matches!(*state, State::Loading) {
+            *state = State::Out(self.least_end);
+        }
+    }
 }
 
 /// A producer in whose transaction a shard is to write.
@@ -307,6 +324,7 @@ impl<S: Shard> Shell<S> {
                 }
             }
         };
+        let _loading = Loading { slot, least_end };
         let loaded = waiting(|| self.read(index, least_end));
         let mut state = slot.0.lock();
         match (&*state, loaded) {
@@ -322,7 +340,6 @@ impl<S: Shard> Shell<S> {
                 if FAILURES.lets_through(time::monotonic()) {
                     tracing::error!(partition = index, error, "a coordinator cannot be loaded");
                 }
-                *state = State::Out(least_end);
                 Err(Unavailable::Gone)
             }
             _ => Err(Unavailable::Stopping),

@@ -152,7 +152,11 @@ impl Disk {
         let rewrite = self.shared.files.exists(&self.shared.root.join(UNSURE_MARKER))?;
         for (name, config) in partitions {
             match self.open_scanning(&name, config, rewrite) {
-                Ok(opened) => drop(open.insert(name, opened)),
+                // What the owner's state comes from is not needed here, and may be a lot in all.
+                Ok(opened) => {
+                    let opened = Opened { states: Vec::new(), transaction_indexes: Vec::new(), ..opened };
+                    open.insert(name, opened);
+                }
                 Err(error) => self.note_damage(name, error)?,
             }
         }
@@ -237,7 +241,15 @@ impl Disk {
             self.dirty.lock().insert(name.clone(), opened.log.clone());
             opened
         } else {
-            recovery::open(&self.shared, name.clone(), config, Mode::Clean, self.checks)?
+            let mode = Mode::Clean { recovery_point: self.recovery_point(name) };
+            match recovery::open(&self.shared, name.clone(), config, mode, self.checks) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    let told = io::Error::new(error.kind(), error.to_string());
+                    self.note_damage(name.clone(), error)?;
+                    return Err(told);
+                }
+                opened => opened?,
+            }
         };
         let unsynced = opened.log.writing().names_dirty();
         if unsynced {

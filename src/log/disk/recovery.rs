@@ -13,8 +13,8 @@ use super::partition_log::{DiskLog, Found};
 use super::segment::Segment;
 use super::shared::Shared;
 use super::sidecars::{
-    CORRUPT_SUFFIX, LEADER_EPOCHS, PARTITION_METADATA, TRANSACTION_INDEX, decode_epochs, decode_partition_metadata,
-    offset_name, parse_offset_name,
+    CORRUPT_SUFFIX, LEADER_EPOCHS, PARTITION_METADATA, RECOVERY_POINTS, TRANSACTION_INDEX, decode_epochs,
+    decode_partition_metadata, offset_name, parse_offset_name,
 };
 use crate::log::{EpochStart, Log, LogConfig, LogError, Offset, Recovered, Replayed, StateFile, Wait};
 use crate::time;
@@ -22,7 +22,7 @@ use crate::wire::batch::{BatchHeader, CRC_FROM, HEADER_SIZE};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -33,7 +33,10 @@ const BATCH_MAX: u64 = 1 << 30;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     /// The last stop was clean: believe the files.
-    Clean,
+    Clean {
+        /// Before it everything was synced.
+        recovery_point: Offset,
+    },
     /// Scan from the segment that holds the last batch before this offset on.
     Scan {
         /// Before it everything is synced.
@@ -107,12 +110,11 @@ pub(super) fn open(
     }
     let mut folder = Folder::list(shared, &dir, config, checks)?;
     match mode {
-        Mode::Clean if folder.load_clean()? => {}
-        Mode::Clean => {
+        Mode::Clean { recovery_point } if folder.load_clean(recovery_point)? => {}
+        Mode::Clean { recovery_point } => {
             tracing::warn!(log = %name.dir(), "the files do not end where a clean stop left them; scanning");
             folder.was_clean = true;
-            folder.scan(0, false)?;
-            folder.drop_states_beyond_end()?;
+            folder.scan(0, recovery_point, false)?;
             // Their transaction indexes are gone.
             folder.drop_snapshots()?;
         }
@@ -120,11 +122,12 @@ pub(super) fn open(
             if from_zero {
                 folder.require_first_segment()?;
             }
-            folder.scan(recovery_point, rewrite)?;
-            folder.drop_states_beyond_end()?;
+            folder.scan(recovery_point, recovery_point, rewrite)?;
             folder.drop_snapshots()?;
         }
     }
+    folder.drop_states_beyond_end()?;
+    folder.drop_stray_indexes()?;
     let states = folder.states()?;
     let transaction_indexes = folder.transaction_indexes()?;
     if folder.truncated_bytes > 0 {
@@ -223,8 +226,8 @@ impl<'a> Folder<'a> {
     }
 
     /// Believes sizes and indexes; finds the end from the last index entry on. False if the last segment's batches
-    /// do not end where its file does.
-    fn load_clean(&mut self) -> io::Result<bool> {
+    /// do not end where its file does, or before what was synced.
+    fn load_clean(&mut self, recovery_point: Offset) -> io::Result<bool> {
         if !self.epochs_known && !self.bases.is_empty() {
             return Ok(false);
         }
@@ -232,16 +235,13 @@ impl<'a> Folder<'a> {
             let size = self.log_file(base)?.len()?;
             self.segments.push(self.segment(base, size, None));
         }
-        let Some(last) = self.segments.last().cloned() else { return Ok(true) };
+        let Some(last) = self.segments.last().cloned() else { return Ok(recovery_point == 0) };
         match self.end_of(&last) {
             Ok(end) => {
                 self.end = end;
-                Ok(true)
+                Ok(end >= recovery_point)
             }
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                self.segments.clear();
-                Ok(false)
-            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -256,12 +256,12 @@ impl<'a> Folder<'a> {
         Ok(end)
     }
 
-    /// Verifies every batch from the segment that ends at `recovery_point` or holds it, and cuts at the first that is
-    /// not whole.
-    fn scan(&mut self, recovery_point: Offset, rewrite: bool) -> io::Result<()> {
+    /// Verifies every batch from the segment that ends at `from` or holds it, and cuts at the first that is not whole, but
+    /// never below `recovery_point`.
+    fn scan(&mut self, from: Offset, recovery_point: Offset, rewrite: bool) -> io::Result<()> {
         self.segments.clear();
         // The segment that ends at the recovery point may have been sealed after it was set, and its indexes with it.
-        let first = self.bases.partition_point(|base| *base < recovery_point).saturating_sub(1);
+        let first = self.bases.partition_point(|base| *base < from).saturating_sub(1);
         let bases = std::mem::take(&mut self.bases);
         for &base in bases.get(..first).unwrap_or_default() {
             let size = self.log_file(base)?.len()?;
@@ -296,7 +296,11 @@ impl<'a> Folder<'a> {
         if self.end < recovery_point {
             // No crash does this: what was synced is damaged or gone. Cutting it off would give its offsets to other
             // records; somebody has to look.
-            let text = format!("synced up to {recovery_point}, but whole only up to {}: left as it is", self.end);
+            let text = format!(
+                "synced up to {recovery_point}, but whole only up to {}: left as it is. To go on without the rest, stop the \
+                 broker and take the partition's line out of {RECOVERY_POINTS}",
+                self.end
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         Ok(())
@@ -363,10 +367,32 @@ impl<'a> Folder<'a> {
                         self.truncated_bytes += self.shared.files.open(&path, Open::Read)?.len()?;
                         tracing::error!(segment = %path.display(), "follows a cut; put aside as .{CORRUPT_SUFFIX}");
                     }
-                    let aside = path.with_extension(format!("{extension}.{CORRUPT_SUFFIX}"));
-                    self.shared.files.rename(&path, &aside)?;
+                    self.shared.files.rename(&path, &self.aside(&path)?)?;
                 }
             }
+            self.indexed.remove(base);
+        }
+        Ok(())
+    }
+
+    /// A name that nothing has that was put aside before.
+    fn aside(&self, path: &Path) -> io::Result<PathBuf> {
+        let path = path.to_string_lossy();
+        let mut aside = PathBuf::from(format!("{path}.{CORRUPT_SUFFIX}"));
+        let mut number = 0;
+        while self.shared.files.exists(&aside)? {
+            number += 1;
+            aside = PathBuf::from(format!("{path}.{number}.{CORRUPT_SUFFIX}"));
+        }
+        Ok(aside)
+    }
+
+    /// Kafka believes a transaction index beside any segment. One whose segment was lost, or taken away, must not be there
+    /// when another segment begins at its offset.
+    fn drop_stray_indexes(&mut self) -> io::Result<()> {
+        let there: BTreeSet<Offset> = self.segments.iter().map(|segment| segment.base()).collect();
+        for base in self.indexed.extract_if(.., |base| !there.contains(base)) {
+            self.shared.files.remove(&self.dir.join(offset_name(base, TRANSACTION_INDEX)))?;
         }
         Ok(())
     }
@@ -394,11 +420,10 @@ impl<'a> Folder<'a> {
         Ok(())
     }
 
-    /// The transaction indexes of segments that are there.
+    /// The transaction indexes, in the order of their segments.
     fn transaction_indexes(&self) -> io::Result<Vec<(Offset, Vec<u8>)>> {
-        let there = self.segments.iter().map(|segment| segment.base()).filter(|base| self.indexed.contains(base));
-        let read = |base| read_all(&*self.shared.files, &self.dir.join(offset_name(base, TRANSACTION_INDEX)));
-        there.map(|base| Ok((base, read(base)?))).collect()
+        let read = |base: &Offset| read_all(&*self.shared.files, &self.dir.join(offset_name(*base, TRANSACTION_INDEX)));
+        self.indexed.iter().map(|base| Ok((*base, read(base)?))).collect()
     }
 
     /// The state files' contents, newest first. Those that are neither the newest nor at the base of a segment have

@@ -57,13 +57,13 @@ impl Signal {
     }
 }
 
-/// Fails the directory when the writer panics: nobody would write any more, and everybody would wait.
-struct Ended<'a>(&'a Disk);
+/// Fails the directory when a thread panics: nobody would write any more and everybody would wait, or journals would pile up.
+struct Ended<'a>(&'a Disk, &'static str);
 
 impl Drop for Ended<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let told = self.0.shared.fail("the log writer", &io::Error::other("a bug: it panicked"));
+            let told = self.0.shared.fail(self.1, &io::Error::other("a bug: it panicked"));
             self.0.logs.lock().values().filter_map(Weak::upgrade).for_each(|log| log.progress().fail(told.clone()));
         }
     }
@@ -88,7 +88,7 @@ impl Disk {
     /// half of them would wait in one round and half in the other, two syncs for each. So where syncs are slow the next
     /// round gives as many as were answered a part of a sync's time.
     fn write_rounds(&self) {
-        let ended = Ended(self);
+        let _ended = Ended(self, "the log writer");
         let syncs = || self.shared.counters.syncs.load(Ordering::Relaxed);
         let mut slow = 0_u32;
         while self.shared.queue.wait(Duration::from_secs(3600)) {
@@ -100,10 +100,10 @@ impl Disk {
                 self.shared.queue.gather(answered, GATHER_MOST.min(Duration::from_millis(took_ms) / 4));
             }
         }
-        drop(ended);
     }
 
     fn checkpoint_loop(&self) {
+        let _ended = Ended(self, "the thread of the checkpoints");
         let mut last = time::monotonic();
         loop {
             let wanted = self.wanted.wait(FLUSH_TICK);

@@ -5,7 +5,6 @@
 //! `TransactionIndex`.)
 
 use crate::log::Offset;
-use std::collections::BTreeMap;
 
 /// An aborted transaction of one producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,17 +125,20 @@ impl Aborted {
         let begun = bases.partition_point(|base| *base <= self.indexed).saturating_sub(1);
         let from = bases.get(begun).copied().unwrap_or_default();
         self.files.retain(|file| (*log_start..from).contains(&file.base));
-        let mut contents: BTreeMap<Offset, Vec<u8>> = BTreeMap::new();
+        let mut contents: Vec<(Offset, Vec<u8>)> = Vec::new();
         let first = self.entries.partition_point(|entry| entry.last_offset < from);
         for entry in self.entries.get(first..).unwrap_or_default() {
             let segment = bases.partition_point(|base| *base <= entry.last_offset).saturating_sub(1);
-            let content = contents.entry(bases.get(segment).copied().unwrap_or_default()).or_default();
-            content.extend(INDEX_VERSION.to_be_bytes());
-            content.extend(entry.encode());
+            let base = bases.get(segment).copied().unwrap_or_default();
+            let bytes = INDEX_VERSION.to_be_bytes().into_iter().chain(entry.encode());
+            match contents.last_mut().filter(|(last, _)| *last == base) {
+                Some((_, content)) => content.extend(bytes),
+                None => contents.push((base, bytes.collect())),
+            }
         }
         self.files.extend(contents.iter().map(|(base, content)| IndexFile::of(*base, content)));
         self.indexed = end;
-        contents.into_iter().collect()
+        contents
     }
 
     /// What these `.txnindex` files, given in the order of their segments, say of the offsets from `log_start` to before
@@ -163,7 +165,8 @@ impl Aborted {
     /// `None` if one of them is damaged.
     pub fn from_kafkas_files(contents: &[(Offset, Vec<u8>)], end: Offset) -> Option<Self> {
         let mut aborted = Aborted::default();
-        contents.iter().try_for_each(|(base, content)| aborted.read(*base, content, end))?;
+        let mut before = contents.iter().filter(|(base, _)| *base < end);
+        before.try_for_each(|(base, content)| aborted.read(*base, content, end))?;
         Some(aborted)
     }
 

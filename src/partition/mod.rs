@@ -399,7 +399,11 @@ impl Partition {
             OffsetQuery::Latest => {
                 Ok(Some(TimedOffset { timestamp: -1, offset: below, leader_epoch: self.leader_epoch }))
             }
-            OffsetQuery::MaxTimestamp => Ok(self.log.max_timestamp(below)?),
+            // As in Kafka: of all records, and nothing where that one is not to be read yet.
+            OffsetQuery::MaxTimestamp => {
+                let latest = self.log.max_timestamp(self.high_watermark())?;
+                Ok(latest.filter(|found| found.offset < below))
+            }
             OffsetQuery::AtTime(timestamp) => Ok(self.log.offset_for_time(timestamp, below)?),
         }
     }

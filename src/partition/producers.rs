@@ -2,8 +2,8 @@
 //!
 //! The rules are those of Kafka 4.3's `ProducerAppendInfo` and `ProducerStateEntry` for batches of clients: the last
 //! five batches of a producer are remembered, a batch with exactly the sequence numbers of one of them is a duplicate,
-//! any other must follow the last. [`Producers::apply`] is the only change besides expiry, and also the way back
-//! after a restart: the same headers give the same state.
+//! any other must follow the last. [`Producers::apply`] and [`Producers::end_transaction`] are the only changes besides
+//! expiry, and also the way back after a restart: the same batches give the same state.
 //!
 //! Where Kafka differs: its snapshot keeps one batch per producer, ours ([`Producers::encode`]) keeps five and the
 //! time of the append; a producer expires by that time, not by the timestamps of its records.
@@ -301,18 +301,15 @@ impl Producers {
     ) -> Result<MarkerVerdict, SequenceError> {
         let Some(producer) = self.by_id.get(&producer_id) else { return Ok(MarkerVerdict::Append) };
         let (current, got) = (producer.epoch, producer_epoch);
+        let repeated = rule == MarkerEpoch::Higher && got == current;
+        if got < current || (repeated && producer.txn_first_offset != NO_OFFSET) {
+            return Err(SequenceError::StaleEpoch { current, got });
+        }
         if marker.coordinator_epoch < producer.coordinator_epoch {
             let (current, got) = (producer.coordinator_epoch, marker.coordinator_epoch);
             return Err(SequenceError::StaleCoordinator { current, got });
         }
-        match rule {
-            _ if got < current => Err(SequenceError::StaleEpoch { current, got }),
-            MarkerEpoch::Higher if got == current && producer.txn_first_offset == NO_OFFSET => {
-                Ok(MarkerVerdict::Written)
-            }
-            MarkerEpoch::Higher if got == current => Err(SequenceError::StaleEpoch { current, got }),
-            _ => Ok(MarkerVerdict::Append),
-        }
+        Ok(if repeated { MarkerVerdict::Written } else { MarkerVerdict::Append })
     }
 
     /// All producers, in the order in which they came.

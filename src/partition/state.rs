@@ -245,8 +245,9 @@ impl PartitionState {
     }
 }
 
-/// What state files of offset `end` tell of, and the transaction indexes of the segments from `first_batch` on: our file if
-/// it can be read, else Kafka's snapshot. `None` if neither is there; an error if neither that is can be read.
+/// What state files of offset `end` tell of, and the transaction indexes of the segments from `first_batch` on: our file, or
+/// Kafka's snapshot where there is none of ours. `None` if neither is there; an error if it cannot be read: an older state
+/// and the batches behind it know more than Kafka's of the same offset.
 pub fn state_of(
     files: &[StateFile],
     transaction_indexes: &[(Offset, Vec<u8>)],
@@ -254,26 +255,17 @@ pub fn state_of(
     end: Offset,
     now: Millis,
 ) -> Result<Option<(Producers, Aborted)>, StateError> {
-    let mut outcome = Ok(None);
-    for extension in [StateFile::PRODUCERS, StateFile::SNAPSHOT] {
-        let Some(file) = files.iter().find(|file| file.extension == extension) else { continue };
-        let decoded = match extension {
-            StateFile::PRODUCERS => Producers::decode(&file.bytes, end).map(|(producers, files)| {
-                (producers, Aborted::from_files(transaction_indexes, files, first_batch, end))
-            }),
-            _ => Producers::decode_snapshot(&file.bytes, end, now)
-                .map(|producers| (producers, Aborted::from_kafkas_files(transaction_indexes, end))),
-        };
-        let decoded =
-            decoded.and_then(|(producers, aborted)| Ok((producers, aborted.ok_or(StateError::TransactionIndex)?)));
-        match decoded {
-            Ok(state) => return Ok(Some(state)),
-            // Kafka's would not notice.
-            Err(StateError::TransactionIndex) => return Err(StateError::TransactionIndex),
-            Err(error) => outcome = Err(error),
-        }
-    }
-    outcome
+    let find = |extension| files.iter().find(|file| file.extension == extension);
+    let (producers, aborted) = if let Some(ours) = find(StateFile::PRODUCERS) {
+        let (producers, files) = Producers::decode(&ours.bytes, end)?;
+        (producers, Aborted::from_files(transaction_indexes, files, first_batch, end))
+    } else if let Some(kafkas) = find(StateFile::SNAPSHOT) {
+        let producers = Producers::decode_snapshot(&kafkas.bytes, end, now)?;
+        (producers, Aborted::from_kafkas_files(transaction_indexes, end))
+    } else {
+        return Ok(None);
+    };
+    Ok(Some((producers, aborted.ok_or(StateError::TransactionIndex)?)))
 }
 
 #[cfg(test)]
@@ -346,19 +338,20 @@ mod tests {
     }
 
     #[test]
-    fn our_file_is_preferred_and_a_damaged_one_is_not_used() {
+    fn our_file_comes_before_kafkas_also_if_it_is_damaged() {
         let mut state = leading(0);
         for sequence in 0..5 {
             append(&mut state, 7, sequence, 1);
         }
         let mut files = state.stored(&[0]).files;
         assert_eq!(state_of(&files, &[], 0, 5, 0).unwrap().unwrap().0, *state.producers());
-        files[1].bytes[9] ^= 1;
-        let (kafkas, _) = state_of(&files, &[], 0, 5, 0).unwrap().unwrap();
-        assert_ne!(&kafkas, state.producers());
+        let (kafkas, _) = state_of(&files[..1], &[], 0, 5, 0).unwrap().unwrap();
+        assert_ne!(&kafkas, state.producers(), "one batch of each producer");
         assert_eq!(kafkas.len(), 1);
-        files[0].bytes[9] ^= 1;
+        files[1].bytes[9] ^= 1;
         assert_eq!(state_of(&files, &[], 0, 5, 0), Err(StateError::Corrupt));
+        files[0].bytes[9] ^= 1;
+        assert_eq!(state_of(&files[..1], &[], 0, 5, 0), Err(StateError::Corrupt));
         assert_eq!(state_of(&[], &[], 0, 5, 0), Ok(None));
     }
 }

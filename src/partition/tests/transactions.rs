@@ -91,6 +91,22 @@ fn a_sequence_does_not_overtake_one_that_waits_for_its_verification() {
     assert_eq!(outcome, Err(SequenceError::OutOfOrder { expected: 0, got: 4 }));
 }
 
+/// Kafka looks for it among all records, and tells readers of committed ones nothing where it is not committed.
+#[test]
+fn the_latest_timestamp_is_told_when_it_is_decided() {
+    let (_log, partition) = fast();
+    drop(send(&partition, 0, 1, Acks::All));
+    let ask =
+        |isolation| partition.offset_for(OffsetQuery::MaxTimestamp, isolation, None).unwrap().map(|found| found.offset);
+    let both = || (ask(Isolation::ReadCommitted), ask(Isolation::ReadUncommitted));
+    assert_eq!(both(), (Some(0), Some(0)));
+    write(&partition, 8, 0, 0).unwrap();
+    write(&partition, 8, 0, 2).unwrap();
+    assert_eq!(both(), (None, Some(3)));
+    end(&partition, 8, 1, true).unwrap();
+    assert_eq!(both(), (Some(5), Some(5)));
+}
+
 #[test]
 fn markers_of_older_epochs_end_nothing() {
     let (log, partition) = fast();
@@ -103,6 +119,8 @@ fn markers_of_older_epochs_end_nothing() {
     let zombie = Marker { committed: true, coordinator_epoch: 0 };
     let outcome = partition.end_transaction(TransactionEnd { marker: zombie, ..end_of(7, 6, true) }, NOW).outcome;
     assert_eq!(outcome, Err(SequenceError::StaleCoordinator { current: 1, got: 0 }));
+    let outcome = partition.end_transaction(TransactionEnd { marker: zombie, ..end_of(7, 4, true) }, NOW).outcome;
+    assert_eq!(outcome, Err(SequenceError::StaleEpoch { current: 5, got: 4 }), "the producer's epoch comes first");
     assert_eq!(write(&partition, 7, 4, 2), Err(SequenceError::StaleEpoch { current: 5, got: 4 }));
     assert_eq!(write(&partition, 7, 5, 0), Ok(3));
     // The older way: a marker bears the epoch of the records.

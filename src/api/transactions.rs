@@ -61,3 +61,40 @@ pub(super) fn code_of(reply: &Result<Reply, Unavailable>) -> ErrorCode {
         Err(error) => error.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coordinator::txn::request::TransactionVersion::{V0, V1, V2};
+
+    #[test]
+    fn writers_are_told_what_their_clients_take_the_right_way() {
+        use ErrorCode::{
+            ConcurrentTransactions, CoordinatorLoadInProgress, CoordinatorNotAvailable, InvalidProducerEpoch,
+            InvalidProducerIdMapping, InvalidTxnState, NotCoordinator, NotEnoughReplicas, ProducerFenced,
+            TransactionAbortable,
+        };
+        // What the coordinator says, and what Produce 10, 11 and 12 answer.
+        let table = [
+            (ErrorCode::None, [ErrorCode::None; 3]),
+            (ProducerFenced, [InvalidProducerEpoch; 3]),
+            (InvalidProducerIdMapping, [InvalidProducerIdMapping; 3]),
+            (InvalidTxnState, [InvalidTxnState; 3]),
+            (TransactionAbortable, [InvalidTxnState, TransactionAbortable, TransactionAbortable]),
+            (CoordinatorLoadInProgress, [NotEnoughReplicas; 3]),
+            (CoordinatorNotAvailable, [NotEnoughReplicas; 3]),
+            (NotCoordinator, [NotEnoughReplicas; 3]),
+            (ConcurrentTransactions, [NotEnoughReplicas, NotEnoughReplicas, ConcurrentTransactions]),
+        ];
+        for (said, told) in table {
+            let by_version = [10, 11, 12].map(|version| told_to_writers(said, version_of_produce(version)));
+            assert_eq!(by_version.clone().map(|(code, _)| code), told, "{said:?}");
+            let retried = |(code, message): &(ErrorCode, Option<String>)| {
+                (*code == NotEnoughReplicas) == message.as_ref().is_some_and(|text| text.contains(said.name()))
+            };
+            assert!(by_version.iter().all(retried), "{by_version:?}");
+        }
+        let versions = [0, 3, 10, 11, 12, 13].map(version_of_produce);
+        assert_eq!(versions, [V0, V0, V0, V1, V2, V2]);
+    }
+}

@@ -1,47 +1,84 @@
-//! For tests: a disk that can be made to stall.
+//! For tests: a disk that can be made to stall, and a slow one.
 
 use crate::log::Wait;
 use crate::log::disk::memory::MemoryFiles;
 use crate::log::disk::{Entry, File, Files, Open};
 use parking_lot::{Condvar, Mutex};
 use std::io::{self, IoSlice};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Files whose syncs can be made to wait.
 #[derive(Clone, Debug)]
 pub struct Stalling {
     files: Arc<dyn Files>,
-    gate: Arc<(Mutex<bool>, Condvar)>,
+    gate: Arc<Gate>,
 }
 
 #[derive(Debug)]
-struct StallingFile(Arc<dyn File>, Arc<(Mutex<bool>, Condvar)>);
+struct StallingFile {
+    file: Arc<dyn File>,
+    path: PathBuf,
+    gate: Arc<Gate>,
+}
+
+/// Holds up what is done to a path that has this in it, and everything for a while.
+#[derive(Debug, Default)]
+struct Gate {
+    stalled: Mutex<Option<&'static str>>,
+    changed: Condvar,
+    slow: Duration,
+}
 
 impl Stalling {
     /// On an empty file system in memory.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
-        Self { files: Arc::new(MemoryFiles::new()), gate: Arc::default() }
+        Self::over(MemoryFiles::new())
+    }
+
+    /// On these files.
+    pub fn over(files: MemoryFiles) -> Self {
+        Self { files: Arc::new(files), gate: Arc::default() }
+    }
+
+    /// On an empty file system in memory whose syncs take so long.
+    pub fn slow(slow: Duration) -> Self {
+        Self { files: Arc::new(MemoryFiles::new()), gate: Arc::new(Gate { slow, ..Gate::default() }) }
     }
 
     /// From now on syncs wait, or no longer.
     pub fn stall(&self, stalled: bool) {
-        *self.gate.0.lock() = stalled;
-        self.gate.1.notify_all();
+        self.gate.set(stalled.then_some(""));
+    }
+
+    /// From now on syncs of what has this in its path wait, and no others.
+    pub fn stall_only(&self, part: &'static str) {
+        self.gate.set(Some(part));
     }
 }
 
-fn pass(gate: &(Mutex<bool>, Condvar)) {
-    let mut stalled = gate.0.lock();
-    while *stalled {
-        gate.1.wait(&mut stalled);
+impl Gate {
+    fn set(&self, part: Option<&'static str>) {
+        *self.stalled.lock() = part;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self, path: &Path) {
+        if !self.slow.is_zero() {
+            std::thread::sleep(self.slow);
+        }
+        let path = path.to_string_lossy();
+        let holds = |stalled: &mut Option<&str>| stalled.is_some_and(|part| path.contains(part));
+        self.changed.wait_while(&mut self.stalled.lock(), holds);
     }
 }
 
 impl Files for Stalling {
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(StallingFile(self.files.open(path, how)?, self.gate.clone())))
+        let file = self.files.open(path, how)?;
+        Ok(Arc::new(StallingFile { file, path: path.into(), gate: self.gate.clone() }))
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
         self.files.list(dir)
@@ -62,30 +99,30 @@ impl Files for Stalling {
         self.files.remove_dir(path)
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        pass(&self.gate);
+        self.gate.pass(path);
         self.files.sync_dir(path)
     }
     fn sync_all(&self, dir: &Path) -> io::Result<()> {
-        pass(&self.gate);
+        self.gate.pass(dir);
         self.files.sync_all(dir)
     }
 }
 
 impl File for StallingFile {
     fn read_at(&self, buffer: &mut [u8], position: u64, wait: Wait) -> io::Result<usize> {
-        self.0.read_at(buffer, position, wait)
+        self.file.read_at(buffer, position, wait)
     }
     fn write_at(&self, slices: &mut [IoSlice<'_>], position: u64) -> io::Result<()> {
-        self.0.write_at(slices, position)
+        self.file.write_at(slices, position)
     }
     fn len(&self) -> io::Result<u64> {
-        self.0.len()
+        self.file.len()
     }
     fn set_len(&self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)
+        self.file.set_len(length)
     }
     fn sync(&self) -> io::Result<()> {
-        pass(&self.1);
-        self.0.sync()
+        self.gate.pass(&self.path);
+        self.file.sync()
     }
 }

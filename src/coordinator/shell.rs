@@ -324,7 +324,7 @@ impl<S: Shard> Shell<S> {
                 }
             }
         };
-        let _loading = Loading { slot, least_end };
+        let loading = Loading { slot, least_end };
         let loaded = waiting(|| self.read(index, least_end));
         let mut state = slot.0.lock();
         match (&*state, loaded) {
@@ -333,6 +333,8 @@ impl<S: Shard> Shell<S> {
                 let now = self.home.now();
                 active.step(now, None, |shard, out| shard.loaded(now, out));
                 *state = State::Active(Box::new(active));
+                // From here on somebody else may load it again.
+                std::mem::forget(loading);
                 self.earlier.notify_one();
                 Ok(())
             }

@@ -48,3 +48,39 @@ impl Decided {
         standing.then(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::thread;
+
+    #[test]
+    fn nobody_acts_for_a_shard_that_is_gone() {
+        let standing = Standing::new();
+        let decided = Decided::new(Progress::new(0), 0, &standing);
+        assert_eq!(decided.act(|| 1), Some(1));
+        drop(standing);
+        assert_eq!(decided.act(|| 1), None);
+    }
+
+    #[test]
+    fn a_shard_does_not_go_while_somebody_acts_for_it() {
+        let standing = Standing::new();
+        let decided = Decided::new(Progress::new(0), 0, &standing);
+        let (going, gone) = mpsc::channel();
+        let dropping = decided.act(|| {
+            let dropping = thread::spawn(move || {
+                going.send("going").unwrap();
+                drop(standing);
+                going.send("gone").unwrap();
+            });
+            assert_eq!(gone.recv(), Ok("going"));
+            (0..1_000).for_each(|_| thread::yield_now());
+            assert_eq!(gone.try_recv(), Err(mpsc::TryRecvError::Empty));
+            dropping
+        });
+        dropping.unwrap().join().unwrap();
+        assert_eq!(gone.recv(), Ok("gone"));
+    }
+}

@@ -16,6 +16,8 @@ use crate::wire::errors::ErrorCode;
 use std::collections::BTreeMap;
 
 const TIMEOUT_MS: i32 = 60_000;
+/// Kafka looks for transactions that are too old every ten seconds, and its clients allow for two more.
+const GRACE_MS: i64 = 12_000;
 
 /// A record in the broker.
 #[derive(Clone, Copy, Debug)]
@@ -386,10 +388,11 @@ impl World {
         Ok(())
     }
 
-    /// The clients are gone; all that is under way comes to its end.
+    /// The clients are gone; all that is under way comes to its end, and within a transaction's timeout, and a bit more, no
+    /// reader is held back.
     pub fn finish(&mut self) -> Result<(), String> {
-        for _ in 0..4 {
-            self.take(Step::Pass(TIMEOUT_MS.into()))?;
+        for pass_ms in [0, TIMEOUT_MS.into(), GRACE_MS] {
+            self.take(Step::Pass(pass_ms))?;
             // Each of the things under way may take some steps, and other things may come of it.
             self.flow(0, 200)?;
         }

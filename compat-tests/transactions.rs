@@ -10,10 +10,10 @@ use rdkafka::error::{KafkaError, RDKafkaError};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PARTITIONS: i32 = 3;
-/// Transactions that are too old are looked for this often.
+/// Apache Kafka looks for transactions that are too old this often; here each has a timer.
 const FLAGS: [&str; 1] = ["--transaction.abort.timed.out.transaction.cleanup.interval.ms=200"];
 
 fn stage() -> Stage {
@@ -172,6 +172,22 @@ fn a_transaction_that_takes_too_long_is_aborted() {
     next.committed(&[(0, "a")]);
     decided(&stage);
     assert_eq!(values(&stage, Committed), [vec!["a"], vec![], vec![]]);
+    stage.stop();
+}
+
+/// The one that real time bounds: a timeout, ten seconds in which Kafka may look for it, and two.
+#[test]
+fn an_abandoned_transaction_holds_readers_back_for_its_timeout_and_not_much_longer() {
+    let stage = stage();
+    let (gone, other) = (Writer::with(&stage, "gone", &[("transaction.timeout.ms", "5000")]), Writer::new(&stage, "w"));
+    let began = Instant::now();
+    gone.open(&[(0, "never")]);
+    other.committed(&[(0, "behind")]);
+    assert_eq!(values(&stage, Committed)[0], [""; 0]);
+    decided(&stage);
+    let held_back = began.elapsed();
+    assert!(held_back < Duration::from_secs(5 + 12), "{held_back:?}");
+    assert_eq!(values(&stage, Committed)[0], ["behind"]);
     stage.stop();
 }
 

@@ -58,8 +58,10 @@ pub enum Anomaly {
     StableOffsetBack,
     /// The last stable offset is beyond the high watermark.
     StableAboveHigh,
-    /// At the end the last stable offset stays below the high watermark.
+    /// The last stable offset stays below the high watermark, at the end or for too long.
     HangingTransaction,
+    /// A group has read and committed something in two transactions that are there.
+    ProcessedTwice,
     CommittedOffsetBack,
     /// A committed offset shows that was aborted.
     AbortedCommit,

@@ -74,6 +74,16 @@ impl Made {
         self.act(process, Action::Transaction(transaction))
     }
 
+    /// A transaction that reads, commits for group `g` how far it has come, and writes.
+    pub fn processing(self, process: Process, outcome: Outcome, read: &[At], written: At) -> Self {
+        let mut made = self.reading(process, outcome, &[written], read);
+        if let Some(Operation { action: Action::Transaction(transaction), .. }) = made.history.operations.last_mut() {
+            let (key, offset, _) = *read.last().unwrap();
+            transaction.commits.push(Commit { group: "g".into(), key, offset: offset + 1 });
+        }
+        made
+    }
+
     /// Reads with `Isolation::Committed`.
     pub fn poll(self, process: Process, read: &[At]) -> Self {
         self.act(process, Action::Poll(Isolation::Committed, seen(read)))
@@ -124,6 +134,12 @@ impl Made {
     /// The lookup before began as early as this and took as long as that.
     pub fn looked_at(mut self, from: Time, to: Time) -> Self {
         self.history.samples.last_mut().unwrap().span = Span { from, to };
+        self
+    }
+
+    /// Transactions may hold readers back for this long.
+    pub fn allowing(mut self, longest: Time) -> Self {
+        self.history.longest = Some(longest);
         self
     }
 

@@ -1,7 +1,8 @@
 //! What clients did and saw: the facts that `check` judges.
 //!
 //! A history holds nothing but what a client can know, and where control records lie. Values are unique: a value names
-//! who sent it. Times are those of one monotonic clock; only their order counts.
+//! who sent it. Times are those of one monotonic clock; but for transactions that never end only
+//! their order counts.
 
 pub use crate::isolation::Isolation;
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,6 +112,8 @@ pub struct History {
     pub samples: Vec<Sample>,
     /// Where control records lie. Of partitions that are not named nothing is known.
     pub controls: BTreeMap<Key, BTreeSet<i64>>,
+    /// For how long a transaction may hold readers back, if that is known.
+    pub longest: Option<Time>,
 }
 
 impl Operation {

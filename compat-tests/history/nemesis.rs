@@ -64,6 +64,12 @@ impl Nemesis<'_> {
         happened.into_iter().for_each(|what| *self.happened.entry(what).or_default() += 1);
     }
 
+    /// Whether all that a run must have in it has happened.
+    pub fn has_done_its_worst(&self) -> bool {
+        let needed = [Fault::BrokerKilled, Fault::BrokerHalted, Fault::ProducerKilled, Fault::Zombie];
+        needed.into_iter().all(|fault| self.happened.contains_key(&Some(fault)) || !self.is_possible(fault))
+    }
+
     fn is_possible(&self, fault: Fault) -> bool {
         !matches!(fault, Fault::BrokerKilled | Fault::BrokerStopped) || self.stage.may_be_killed()
     }

@@ -1,6 +1,6 @@
 //! Producers, as processes of their own: one that makes transactions, which read as well, and one that just sends.
 
-use super::workload::{KEYS, key, now, value_of};
+use super::workload::{KEYS, TIMEOUT, key, now, value_of};
 use crate::actors::{self, tell};
 use crate::clients::{GivenUp, config, consumer_with, insist, transactional};
 use crate::common::{DEADLINE, Rng, until};
@@ -154,7 +154,8 @@ impl Transactional {
     /// One whose predecessors are fenced, and that reads on where they have committed.
     fn start(role: &Role, rng: Rng) -> Result<Self, RDKafkaError> {
         let (group, id) = (Role::group(role.slot), format!("history-{}", role.slot));
-        let settings = [&habits(role.slot)[..], &[("transaction.timeout.ms", "6000")]].concat();
+        let timeout_ms = TIMEOUT.as_millis().to_string();
+        let settings = [&habits(role.slot)[..], &[("transaction.timeout.ms", &timeout_ms)]].concat();
         let producer: ThreadedProducer<Telling> =
             transactional(&role.bootstrap, &id, &settings).create_with_context(Telling::default()).unwrap();
         insist(|| producer.init_transactions(DEADLINE))?;

@@ -1,4 +1,4 @@
-//! Committed offsets: they never go back, and are what somebody committed.
+//! Committed offsets: they never go back, are what somebody committed, and nothing is processed twice.
 //!
 //! In these histories nobody commits a lower offset than was committed: a client begins where the last one stopped.
 
@@ -21,6 +21,7 @@ pub fn check(facts: &Facts<'_>, findings: &mut Findings) {
         .collect();
     back(&looks, facts, findings);
     sources(&looks, facts, findings);
+    twice(facts, findings);
 }
 
 fn operations<'a>(facts: &Facts<'a>) -> impl Iterator<Item = (&'a Operation, Of, &'a Commit)> {
@@ -85,9 +86,28 @@ fn whole(operation: &Operation, offset: i64, of: &Of, facts: &Facts<'_>, finding
     }
 }
 
+/// What was read in a transaction that is there, with an offset behind it, is read in no other such transaction of the group.
+fn twice(facts: &Facts<'_>, findings: &mut Findings) {
+    let mut processed: HashSet<(Of, i64)> = HashSet::new();
+    for (operation, of, commit) in operations(facts) {
+        let Some(transaction) = operation.transaction() else { continue };
+        let shows = || transaction.sent.iter().any(|sent| facts.committed.contains(&sent.value));
+        if transaction.outcome != Outcome::Done && !shows() {
+            continue;
+        }
+        for seen in transaction.seen.iter().filter(|seen| seen.key == commit.key && seen.offset < commit.offset) {
+            if !processed.insert((of.clone(), seen.offset)) {
+                findings.add(Anomaly::ProcessedTwice, format!("{seen:?} by {of:?}"));
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::Anomaly::{AbortedCommit, CommittedOffsetBack, InventedCommit, SpuriousZero, TornTransaction};
+    use super::super::Anomaly::{
+        AbortedCommit, CommittedOffsetBack, InventedCommit, ProcessedTwice, SpuriousZero, TornTransaction,
+    };
     use crate::history::made::{A, B, Made};
     use crate::history::model::{Action, FOREVER, Outcome};
 
@@ -138,5 +158,23 @@ mod tests {
         history().passes();
         history().committed(A, Some(7)).poll(2, &[(B, 0, 1)]).passes();
         history().committed(A, Some(7)).finds(&[TornTransaction]);
+    }
+    #[test]
+    fn a_record_is_processed_twice() {
+        let history = |second: Outcome| {
+            let sent = Made::new().send(1, (A, 0, 1)).send(1, (A, 1, 2));
+            sent.processing(2, Outcome::Done, &[(A, 0, 1)], (B, 0, 3)).processing(
+                3,
+                second,
+                &[(A, 0, 1), (A, 1, 2)],
+                (B, 2, 4),
+            )
+        };
+        let read = [(B, 0, 3), (B, 2, 4)];
+        history(Outcome::Failed).poll(4, &read[..1]).passes();
+        history(Outcome::Unknown).poll(4, &read[..1]).passes();
+        history(Outcome::Done).poll(4, &read).finds(&[ProcessedTwice]);
+        // Nobody was told of its end, but it is there.
+        history(Outcome::Unknown).poll(4, &read).finds(&[ProcessedTwice]);
     }
 }

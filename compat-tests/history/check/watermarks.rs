@@ -3,7 +3,7 @@
 //! What was known when a lookup was asked for is the least that it may answer.
 
 use super::{Anomaly, Facts, Findings};
-use crate::history::model::{Isolation, Key, Look, Operation, Sample, Time};
+use crate::history::model::{FOREVER, Isolation, Key, Look, Operation, Sample, Time};
 use std::collections::BTreeMap;
 
 /// Offsets that were certain at a time, by partition.
@@ -28,6 +28,9 @@ pub fn check(facts: &Facts<'_>, findings: &mut Findings) {
     below(&stable, &told(&stable), Anomaly::StableOffsetBack, findings);
     below(&stable, &read(Isolation::Committed), Anomaly::StableOffsetBack, findings);
     hanging(&high, &stable, findings);
+    if let Some(longest) = facts.history.longest {
+        held_back(&told(&high), &stable, longest, findings);
+    }
 }
 
 /// A lookup with what it answered.
@@ -98,6 +101,28 @@ fn hanging(high: &BTreeMap<Key, Vec<Looked<'_>>>, stable: &BTreeMap<Key, Vec<Loo
     }
 }
 
+/// Before that none is undecided for longer than is allowed, from when on something was known to lie behind it.
+fn held_back(high: &Certain, stable: &BTreeMap<Key, Vec<Looked<'_>>>, longest: Time, findings: &mut Findings) {
+    for (key, looks) in stable {
+        let mut ends = high.get(key).cloned().unwrap_or_default();
+        ends.sort_unstable();
+        let mut since: Option<(i64, Time)> = None;
+        for (sample, offset) in looks {
+            let from = match since.filter(|(held, _)| held == offset) {
+                Some((_, from)) => from,
+                None => {
+                    let behind = ends.iter().find(|(_, end)| end > offset).map_or(FOREVER, |(at, _)| *at);
+                    behind.max(sample.span.to)
+                }
+            };
+            since = Some((*offset, from));
+            if sample.span.from.saturating_sub(from) > longest {
+                findings.add(Anomaly::HangingTransaction, format!("{key:?}: {offset} since {from}, by {sample:?}"));
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Anomaly::{
@@ -153,5 +178,26 @@ mod tests {
     fn a_transaction_never_ends() {
         Made::new().high(A, 9).stable(A, 5).finds(&[HangingTransaction]);
         Made::new().high(A, 9).stable(A, 5).stable(A, 9).passes();
+    }
+
+    #[test]
+    fn a_transaction_takes_too_long() {
+        let held_back = |until| {
+            let first = Made::new().allowing(100).high(A, 9).looked_at(10, 20).stable(A, 5).looked_at(20, 30);
+            first.stable(A, 5).looked_at(until, until + 1).stable(A, 9).looked_at(500, 510)
+        };
+        held_back(130).passes();
+        held_back(131).finds(&[HangingTransaction]);
+        // Another one, and one that has nothing behind it.
+        held_back(130).stable(B, 5).looked_at(20, 30).stable(B, 5).looked_at(400, 410).passes();
+        let another = Made::new().allowing(100).high(A, 9).looked_at(10, 20).stable(A, 5).looked_at(20, 30);
+        another
+            .stable(A, 7)
+            .looked_at(100, 110)
+            .stable(A, 7)
+            .looked_at(210, 220)
+            .stable(A, 9)
+            .looked_at(500, 510)
+            .passes();
     }
 }

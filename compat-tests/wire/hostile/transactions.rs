@@ -126,6 +126,25 @@ fn transactions_of_nobody_end_in_errors() {
     healthy.still_works();
 }
 
+/// It is the producer's, not the connection's: others end it by its id and epoch, as Flink does after a restart.
+#[test]
+fn a_transaction_outlives_the_connection_of_its_producer() {
+    let broker = Broker::start(&[]);
+    let mut client = Client::new(&broker);
+    create_topic(&mut client, "handed-on", 1, &[]);
+    find_coordinator(&mut client);
+    let producer = begin(&mut client, "handed-on", "handed-on");
+    let records = [batch(producer, 0, TRANSACTIONAL)];
+    assert_eq!(produce(&mut client, PRODUCE, Some("handed-on"), "handed-on", &records), [0]);
+    drop(client);
+    let mut other = Client::new(&broker);
+    assert_eq!(settled(&mut other, "handed-on"), "Ongoing");
+    assert_eq!(committed(&mut other, "handed-on"), 0);
+    assert_eq!(other.ask(3, &ending("handed-on", producer)).error_code, 0);
+    assert_eq!(settled(&mut other, "handed-on"), "CompleteCommit");
+    assert_eq!(committed(&mut other, "handed-on"), 2);
+}
+
 #[test]
 fn absurd_markers_do_no_harm() {
     let mut broker = Broker::start(&[]);

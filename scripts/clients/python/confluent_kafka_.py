@@ -39,8 +39,14 @@ class Consumer:
         return {tp.partition for tp in self.consumer.assignment()}
 
     def commit(self, offsets):
-        results = self.consumer.commit(
-            offsets=[TopicPartition(self.topic, p, offset, metadata) for p, (offset, metadata) in offsets.items()], asynchronous=False)
+        wanted = [TopicPartition(self.topic, p, offset, metadata) for p, (offset, metadata) in offsets.items()]
+        try:
+            results = self.consumer.commit(offsets=wanted, asynchronous=False)
+        except KafkaException as failure:
+            # the consumer was told meanwhile, and only the next poll says of what
+            if failure.args[0].code() == KafkaError._FATAL:
+                return
+            raise
         for result in results:
             if result.error:
                 raise KafkaException(result.error)

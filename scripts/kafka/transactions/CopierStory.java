@@ -16,28 +16,76 @@ import java.util.regex.Pattern;
 /** Kafka's TransactionalMessageCopier moves records from topic to topic, aborts at random, is killed on the way and goes on: each record arrives once, in order. */
 final class CopierStory implements Story {
     private static final int PARTITIONS = 2;
-    private static final int RECORDS = 2000;
     private static final Pattern PROCESSED = Pattern.compile("\"totalProcessed\":(\\d+)");
 
     private final String bootstrap;
+    private final int records;
+    private final int transactionSize;
 
     CopierStory(String bootstrap) {
+        this(bootstrap, 2000, 100);
+    }
+
+    /** @param records for each partition */
+    CopierStory(String bootstrap, int records, int transactionSize) {
         this.bootstrap = bootstrap;
+        this.records = records;
+        this.transactionSize = transactionSize;
     }
 
     @Override
     public void tell(Broker broker, String name, Transcript transcript) throws Exception {
+        String from = fill(broker, name);
+        assigned(broker, name, from, transcript);
+        inGroup(broker, name, from, transcript);
+    }
+
+    /** One copier for each partition; one that gives up is begun anew. The broker may come and go. */
+    void tellThroughCrashes(Broker broker, String name, Runnable copying, Transcript transcript) throws Exception {
+        String from = fill(broker, name);
+        String to = name + ".to";
+        broker.create(to, PARTITIONS);
+        List<Process> copiers = new ArrayList<>();
+        try {
+            for (int partition = 0; partition < PARTITIONS; partition++) {
+                copiers.add(assigned(from, to, partition));
+            }
+            copying.run();
+            for (int partition = 0; partition < PARTITIONS; partition++) {
+                while (!ends(copiers.get(partition))) {
+                    copiers.set(partition, assigned(from, to, partition));
+                }
+            }
+        } finally {
+            copiers.forEach(Process::destroyForcibly);
+        }
+        transcript.say("each record once and in order: " + copied(broker, from, to));
+        transcript.say("offsets", broker.committed(to));
+        for (int partition = 0; partition < PARTITIONS; partition++) {
+            int transactions = records / transactionSize;
+            transcript.say("each transaction has an epoch of its own: " + (broker.describe(to + "." + partition).producerEpoch() >= transactions));
+        }
+    }
+
+    /** Reads what it says, or it would wait for that. */
+    private static boolean ends(Process copier) throws Exception {
+        try (BufferedReader said = new BufferedReader(new InputStreamReader(copier.getInputStream()))) {
+            said.lines().forEach(line -> { });
+        }
+        return copier.waitFor() == 0;
+    }
+
+    private String fill(Broker broker, String name) throws Exception {
         String from = name + ".from";
         broker.create(from, PARTITIONS);
         try (KafkaProducer<String, String> producer = new KafkaProducer<>(broker.client(name + ".source", Map.of()), new StringSerializer(), new StringSerializer())) {
-            for (int i = 0; i < RECORDS; i++) {
+            for (int i = 0; i < records; i++) {
                 for (int partition = 0; partition < PARTITIONS; partition++) {
                     producer.send(new ProducerRecord<>(from, partition, null, partition + "." + i));
                 }
             }
         }
-        assigned(broker, name, from, transcript);
-        inGroup(broker, name, from, transcript);
+        return from;
     }
 
     /** One copier for each partition, killed when it has copied some; what it had open is there for as long as its transaction may take. */
@@ -92,7 +140,7 @@ final class CopierStory implements Story {
         List<String> command = new ArrayList<>(List.of(System.getProperty("java.home") + "/bin/java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
             "-Dlog4j2.configurationFile=" + System.getProperty("log4j2.configurationFile"), "-cp", System.getProperty("java.class.path"),
             "org.apache.kafka.tools.TransactionalMessageCopier", "--broker-list", bootstrap, "--transactional-id", id, "--consumer-group", to, "--input-topic", from,
-            "--output-topic", to, "--transaction-size", "100", "--transaction-timeout", "2000", "--enable-random-aborts"));
+            "--output-topic", to, "--transaction-size", String.valueOf(transactionSize), "--transaction-timeout", "2000", "--enable-random-aborts"));
         command.addAll(List.of(more));
         return new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.DISCARD).start();
     }
@@ -129,10 +177,10 @@ final class CopierStory implements Story {
     }
 
     /** Whether who reads committed sees in one topic the values of the other. */
-    private static boolean copied(Broker broker, String from, String to) throws Exception {
+    private boolean copied(Broker broker, String from, String to) throws Exception {
         List<String> source = values(broker, from);
         for (int partition = 0; partition < PARTITIONS; partition++) {
-            if (source.get(partition).split(" ").length != RECORDS) {
+            if (source.get(partition).split(" ").length != records) {
                 throw new IllegalStateException("not all records are there: " + source.get(partition));
             }
         }

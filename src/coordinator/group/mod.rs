@@ -8,8 +8,6 @@ mod admin;
 pub mod assign;
 pub mod classic;
 pub mod consumer;
-#[cfg(test)]
-mod durability;
 mod membership;
 pub mod offsets;
 mod pending;
@@ -19,7 +17,7 @@ pub mod request;
 mod script;
 pub mod settings;
 #[cfg(test)]
-mod transactions;
+mod tests;
 
 use super::records::Decoded;
 use super::{Effects, Now, Shard, Ticket, Timers, Unreadable};

@@ -79,34 +79,3 @@ fn the_kind_of_group() {
         assert_eq!(kind(different), SubscriptionType::Heterogeneous);
     }
 }
-
-/// Figures for a commit message: `cargo test --release -- --ignored --nocapture time_of`.
-#[test]
-#[ignore = "prints times"]
-fn time_of_500_members() {
-    for (topic_count, partitions) in [(1, 2000), (100, 20)] {
-        let topics: Topics = (0..topic_count).map(|id| (Uuid::from_u128(id << 70 | id), partitions)).collect();
-        let subscribed: Arc<BTreeSet<Uuid>> = Arc::new(topics.keys().copied().collect());
-        let shared = Member { subscribed, ..Member::default() };
-        let mut members: BTreeMap<String, Member> =
-            (0..500).map(|id| (format!("member-{id}"), shared.clone())).collect();
-        for (assignor, kind) in [
-            (Assignor::Range, SubscriptionType::Homogeneous),
-            (Assignor::Uniform, SubscriptionType::Homogeneous),
-            (Assignor::Uniform, SubscriptionType::Heterogeneous),
-        ] {
-            let mut times = Vec::new();
-            for leaves in [None, Some("member-250"), None] {
-                let left = leaves.and_then(|id| members.remove(id));
-                let began = std::time::Instant::now();
-                let targets = assign_as(assignor, kind, &members, &topics).unwrap();
-                times.push(began.elapsed());
-                for (id, target) in targets {
-                    members.get_mut(&id).unwrap().current = target;
-                }
-                members.extend(left.map(|_| ("member-250".to_owned(), shared.clone())));
-            }
-            println!("{topic_count} x {partitions} {assignor:?} {kind:?}: first, leave, join {times:?}");
-        }
-    }
-}

@@ -1,10 +1,10 @@
 //! What the shell promises, in small: a reply leaves when all that its shard had emitted by then is durable. Random schedules
 //! of commits, joins, reads and crashes that lose what was not; the same schedules find every way of telling too early.
 
-use super::request::{Caller, CommitOffset, CommitOffsets, FetchOffsets, Reply, Request};
-use super::script::{Nothing, text};
-use super::settings::GroupSettings;
-use super::{GroupShard, Out, Record};
+use crate::coordinator::group::request::{Caller, CommitOffset, CommitOffsets, FetchOffsets, Reply, Request};
+use crate::coordinator::group::script::{Nothing, text};
+use crate::coordinator::group::settings::GroupSettings;
+use crate::coordinator::group::{GroupShard, Out, Record};
 use crate::coordinator::{Now, Shard, Ticket};
 use crate::wire::errors::ErrorCode;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;

@@ -1,11 +1,11 @@
 //! Offsets committed in transactions, through the shard: who may commit so, what readers are told, and what is left after
 //! the records have been read back.
 
-use super::records::Record;
-use super::request::{CommitOffset, CommitOffsets, FetchOffsets, FetchedOffset, Reply, Request};
-use super::script::Nothing;
-use super::settings::GroupSettings;
-use super::{GroupShard, Out};
+use crate::coordinator::group::records::Record;
+use crate::coordinator::group::request::{CommitOffset, CommitOffsets, FetchOffsets, FetchedOffset, Reply, Request};
+use crate::coordinator::group::script::Nothing;
+use crate::coordinator::group::settings::GroupSettings;
+use crate::coordinator::group::{GroupShard, Out};
 use crate::coordinator::{Now, Shard, Ticket};
 use crate::wire::errors::ErrorCode;
 use std::sync::Arc;

@@ -150,7 +150,7 @@ pub fn recovery(data: &[u8]) {
     // What a clean stop has left is believed, whatever it is; a scan later may think otherwise.
     if !is(CLEAN) {
         let second = look(&files.after_kill()).expect("it opens again");
-        // So is what lies before the recovery point, which falls back with a cut: the second time may find damage there.
+        // So is what lies before the recovery point; where there was none, the second time may find damage there.
         let same = if is(RECOVERY_POINTS) { second.end <= first.end } else { second.end == first.end };
         assert!(
             same && second.start == first.start,

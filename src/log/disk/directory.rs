@@ -85,7 +85,7 @@ pub struct Disk {
     /// while the disk is told, so that no two look at a folder and then both take it.
     pub(super) names_unsettled: Mutex<bool>,
     /// Logs whose synced content is damaged: nobody may write there until somebody has looked.
-    damaged: Mutex<IndexMap<LogName, Arc<str>>>,
+    pub(super) damaged: Mutex<IndexMap<LogName, Arc<str>>>,
     /// Kept from running twice at a time.
     pub(super) checkpointing: Mutex<()>,
     pub(super) wanted: Signal,
@@ -259,7 +259,7 @@ impl Disk {
             self.set_recovery_point(name, opened.end);
         }
         if unsynced && !again {
-            // The files were not as a clean stop leaves them: the stored point may lie beyond their end.
+            // The files were not as a clean stop leaves them.
             self.store_recovery_points()?;
         }
         self.note_open(&opened.log)?;

@@ -118,7 +118,10 @@ impl Disk {
         log.into_iter().chain(open.as_deref()).for_each(DiskLog::end_deleted);
         self.dirty.lock().shift_remove(name);
         let mut unsettled = self.names_unsettled.lock();
-        if folder_topic_id(&self.shared, &self.shared.root.join(name.dir())) != Some(name.topic_id) {
+        let stored = folder_topic_id(&self.shared, &self.shared.root.join(name.dir()));
+        // What is damaged may not say any more whose it is; the next topic of its name must not find it.
+        let lost = stored.is_none() && self.damaged.lock().contains_key(name);
+        if stored != Some(name.topic_id) && !lost {
             return Ok(());
         }
         self.recovery_points.lock().shift_remove(&(name.topic.clone(), name.partition));

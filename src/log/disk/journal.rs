@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
 
-const EXTENSION: &str = "journal";
+/// What the names of journal files end in.
+pub const EXTENSION: &str = "journal";
 const SPARE: &str = "spare.journal";
 /// Checksum, length, file number, topic id, partition, length of the name.
 const ENTRY_HEAD: usize = 4 + 4 + 8 + 16 + 4 + 2;

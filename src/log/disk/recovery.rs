@@ -8,7 +8,7 @@
 use super::directory::Checks;
 use super::files::{File, Open, read_all};
 use super::index::Indexes;
-use super::journal::LogName;
+use super::journal::{self, LogName};
 use super::partition_log::{DiskLog, Found};
 use super::segment::Segment;
 use super::shared::Shared;
@@ -22,12 +22,15 @@ use crate::wire::batch::{BatchHeader, CRC_FROM, HEADER_SIZE};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use uuid::Uuid;
 
 /// Batches larger than this are not read into memory by a scan: no client can have sent them.
 const BATCH_MAX: u64 = 1 << 30;
+
+/// What a segment consists of.
+const SEGMENT_FILES: [&str; 4] = ["log", "index", "timeindex", TRANSACTION_INDEX];
 
 /// How a folder is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,7 +229,7 @@ impl<'a> Folder<'a> {
     }
 
     /// Believes sizes and indexes; finds the end from the last index entry on. False if the last segment's batches
-    /// do not end where its file does, or before what was synced.
+    /// do not end where its file does. An error, before anything is changed, if they end below `recovery_point`.
     fn load_clean(&mut self, recovery_point: Offset) -> io::Result<bool> {
         if !self.epochs_known && !self.bases.is_empty() {
             return Ok(false);
@@ -235,11 +238,13 @@ impl<'a> Folder<'a> {
             let size = self.log_file(base)?.len()?;
             self.segments.push(self.segment(base, size, None));
         }
-        let Some(last) = self.segments.last().cloned() else { return Ok(recovery_point == 0) };
+        let Some(last) = self.segments.last().cloned() else {
+            return self.require_synced(recovery_point).map(|()| true);
+        };
         match self.end_of(&last) {
             Ok(end) => {
                 self.end = end;
-                Ok(end >= recovery_point)
+                self.require_synced(recovery_point).map(|()| true)
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(false),
             Err(error) => Err(error),
@@ -293,17 +298,22 @@ impl<'a> Folder<'a> {
             self.put_aside(scanned.get(aside..).unwrap_or_default())?;
             break;
         }
-        if self.end < recovery_point {
-            // No crash does this: what was synced is damaged or gone. Cutting it off would give its offsets to other
-            // records; somebody has to look.
-            let text = format!(
-                "synced up to {recovery_point}, but whole only up to {}: left as it is. To go on without the rest, stop the \
-                 broker and take the partition's line out of {RECOVERY_POINTS}",
-                self.end
-            );
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        self.require_synced(recovery_point)
+    }
+
+    /// No crash loses what was synced: it is damaged, or was taken away. Cutting it off would give its offsets to other
+    /// records; somebody has to look.
+    fn require_synced(&self, recovery_point: Offset) -> io::Result<()> {
+        let end = self.end;
+        if end >= recovery_point {
+            return Ok(());
         }
-        Ok(())
+        let text = format!(
+            "synced up to {recovery_point}, but whole only up to {end}: left as it is. To go on without the rest, stop the \
+             broker, set the partition's offset in {RECOVERY_POINTS} to {end}, and take away any *.{}",
+            journal::EXTENSION
+        );
+        Err(io::Error::new(io::ErrorKind::InvalidData, text))
     }
 
     /// Puts everything aside if the first segment is missing: its name was lost while that of a later one survived.
@@ -360,14 +370,15 @@ impl<'a> Folder<'a> {
     /// Renames segments that follow a cut, with their indexes, out of the way.
     fn put_aside(&mut self, bases: &[Offset]) -> io::Result<()> {
         for base in bases {
-            for extension in ["log", "index", "timeindex", TRANSACTION_INDEX] {
+            let suffix = self.aside(*base)?;
+            for extension in SEGMENT_FILES {
                 let path = self.dir.join(offset_name(*base, extension));
                 if self.shared.files.exists(&path)? {
                     if extension == "log" {
                         self.truncated_bytes += self.shared.files.open(&path, Open::Read)?.len()?;
-                        tracing::error!(segment = %path.display(), "follows a cut; put aside as .{CORRUPT_SUFFIX}");
+                        tracing::error!(segment = %path.display(), "follows a cut; put aside as .{suffix}");
                     }
-                    self.shared.files.rename(&path, &self.aside(&path)?)?;
+                    self.shared.files.rename(&path, &path.with_extension(format!("{extension}.{suffix}")))?;
                 }
             }
             self.indexed.remove(base);
@@ -375,16 +386,22 @@ impl<'a> Folder<'a> {
         Ok(())
     }
 
-    /// A name that nothing has that was put aside before.
-    fn aside(&self, path: &Path) -> io::Result<PathBuf> {
-        let path = path.to_string_lossy();
-        let mut aside = PathBuf::from(format!("{path}.{CORRUPT_SUFFIX}"));
+    /// What the files of a segment are called that is put aside, so that none takes the place of one from before.
+    fn aside(&self, base: Offset) -> io::Result<String> {
+        let mut suffix = CORRUPT_SUFFIX.to_owned();
         let mut number = 0;
-        while self.shared.files.exists(&aside)? {
+        let taken = |suffix: &str| {
+            let path = |extension| self.dir.join(offset_name(base, &format!("{extension}.{suffix}")));
+            SEGMENT_FILES
+                .iter()
+                .map(|extension| self.shared.files.exists(&path(extension)))
+                .collect::<io::Result<Vec<_>>>()
+        };
+        while taken(&suffix)?.contains(&true) {
             number += 1;
-            aside = PathBuf::from(format!("{path}.{number}.{CORRUPT_SUFFIX}"));
+            suffix = format!("{number}.{CORRUPT_SUFFIX}");
         }
-        Ok(aside)
+        Ok(suffix)
     }
 
     /// Kafka believes a transaction index beside any segment. One whose segment was lost, or taken away, must not be there

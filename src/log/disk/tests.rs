@@ -479,20 +479,30 @@ fn a_log_that_was_shortened_after_a_clean_stop_is_left_as_it_is() {
         let dir = tempfile::tempdir().unwrap();
         let end = stopped(dir.path());
         shorten(segments(dir.path()).last().unwrap());
-        let left = || segments(dir.path()).iter().map(|log| std::fs::read(log).unwrap()).collect::<Vec<_>>();
+        let left = || {
+            let files = std::fs::read_dir(dir.path().join("t-0")).unwrap().map(|entry| entry.unwrap().path());
+            files.map(|path| (std::fs::read(&path).unwrap(), path)).collect::<std::collections::BTreeSet<_>>()
+        };
         let before = left();
+        let mut refused = String::new();
         for start in 0..2 {
             let disk = disk(dir.path(), Checks::default());
             for _ in 0..2 {
-                let refused = disk.open_log(&name("t"), CONFIG, false, &|_| false).unwrap_err();
-                assert_eq!(refused.kind(), std::io::ErrorKind::InvalidData);
-                assert!(refused.to_string().contains(&format!("synced up to {end}")), "start {start}: {refused}");
+                let error = disk.open_log(&name("t"), CONFIG, false, &|_| false).unwrap_err();
+                assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+                refused = error.to_string();
+                assert!(refused.contains(&format!("synced up to {end}")), "start {start}: {refused}");
             }
+            // The second start is not clean, and its scan makes indexes anew.
+            assert!(start > 0 || left() == before);
             disk.close(std::iter::empty()).unwrap();
-            assert_eq!(left(), before);
         }
         // As the error says.
-        std::fs::write(dir.path().join("recovery-point-offset-checkpoint"), "0\n0\n").unwrap();
+        let points = std::fs::read_to_string(dir.path().join("recovery-point-offset-checkpoint")).unwrap();
+        let whole = refused.rsplit_once(" to ").unwrap().1.split(',').next().unwrap();
+        let set = points.replace(&format!("t 0 {end}\n"), &format!("t 0 {whole}\n"));
+        assert_ne!(set, points);
+        std::fs::write(dir.path().join("recovery-point-offset-checkpoint"), set).unwrap();
         let disk = disk(dir.path(), Checks::default());
         let opened = disk.open_log(&name("t"), CONFIG, false, &|_| false).unwrap();
         assert!(opened.end < end && opened.states.iter().all(|(offset, _)| *offset <= opened.end));
@@ -525,4 +535,18 @@ fn what_is_put_aside_does_not_replace_what_was_before() {
     }
     let aside = ["", ".1", ".2"].map(|number| format!("t-0/00000000000000000007.log{number}.corrupt"));
     assert_eq!(aside.map(|file| std::fs::read_to_string(dir.path().join(file)).unwrap()), ["one", "two", "three"]);
+}
+
+/// It may not say any more whose it is.
+#[test]
+fn a_topic_made_again_does_not_inherit_a_damaged_one() {
+    let dir = tempfile::tempdir().unwrap();
+    stopped(dir.path());
+    std::fs::remove_dir_all(dir.path().join("t-0")).unwrap();
+    std::fs::create_dir(dir.path().join("t-0")).unwrap();
+    let disk = disk(dir.path(), Checks::default());
+    assert!(disk.open_log(&name("t"), CONFIG, false, &|_| false).is_err());
+    disk.delete_log(&name("t"), None).unwrap();
+    let again = LogName { topic_id: Uuid::from_u128(8), ..name("t") };
+    assert_eq!(disk.open_log(&again, CONFIG, false, &|_| false).unwrap().end, 0);
 }

@@ -389,6 +389,7 @@ impl Partition {
         leader_epoch: Option<i32>,
     ) -> Result<Option<TimedOffset>, FetchError> {
         self.check_leader_epoch(leader_epoch)?;
+        let high = self.high_watermark();
         let below = self.visible_end(isolation);
         match query {
             OffsetQuery::Earliest => {
@@ -401,7 +402,7 @@ impl Partition {
             }
             // As in Kafka: of all records, and nothing where that one is not to be read yet.
             OffsetQuery::MaxTimestamp => {
-                let latest = self.log.max_timestamp(self.high_watermark())?;
+                let latest = self.log.max_timestamp(high)?;
                 Ok(latest.filter(|found| found.offset < below))
             }
             OffsetQuery::AtTime(timestamp) => Ok(self.log.offset_for_time(timestamp, below)?),

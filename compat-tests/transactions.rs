@@ -175,7 +175,7 @@ fn a_transaction_that_takes_too_long_is_aborted() {
     stage.stop();
 }
 
-/// The one that real time bounds: a timeout, ten seconds in which Kafka may look for it, and two.
+/// The one that real time bounds: a timeout, and what Kafka takes at most to act on it as it comes.
 #[test]
 fn an_abandoned_transaction_holds_readers_back_for_its_timeout_and_not_much_longer() {
     let stage = stage();

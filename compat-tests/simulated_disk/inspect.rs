@@ -9,7 +9,7 @@ use ottla::log::disk::memory::MemoryFiles;
 use ottla::log::disk::{Checks, Disk, DiskLog, DiskOptions, Files};
 use ottla::log::{Slice, Wait};
 use ottla::partition::producers::SequenceError;
-use ottla::partition::{Acks, AppendError, Appended, Fetch, Isolation, OffsetQuery, Partition};
+use ottla::partition::{Acks, AppendError, Appended, Appending, Fetch, Isolation, OffsetQuery, Partition};
 use ottla::wire::batch::BatchHeader;
 use std::path::Path;
 use std::sync::Arc;
@@ -211,13 +211,19 @@ fn every_window(disk: &Disk, partitions: &[Partition], model: &mut Model) -> Che
             }
         }
     }
+    all_answered(disk, pending)?;
+    for (partition, part) in partitions.iter().zip(&model.parts) {
+        is_prefix(part, &read_all(partition, 10_000)?, part.log.len())?;
+    }
+    Ok(())
+}
+
+/// Has appends written, and looks at what each is told: whose they are, the batches, and what to expect.
+fn all_answered(disk: &Disk, pending: Vec<(String, BatchHeader, Appending, Answer)>) -> Checked {
     disk.round();
     for (name, header, appending, expected) in pending {
         let outcome = appending.finish().now_or_never().ok_or_else(|| format!("{name}: no answer to an append"))?;
         is_answer(&outcome, expected).map_err(|error| format!("{name}, {header:?}: {error}"))?;
-    }
-    for (partition, part) in partitions.iter().zip(&model.parts) {
-        is_prefix(part, &read_all(partition, 10_000)?, part.log.len())?;
     }
     Ok(())
 }
@@ -240,11 +246,7 @@ fn every_transaction(disk: &Disk, partitions: &[Partition], model: &mut Model) -
             }
         }
     }
-    disk.round();
-    for (name, header, appending, expected) in pending {
-        let outcome = appending.finish().now_or_never().ok_or_else(|| format!("{name}: no answer to an append"))?;
-        is_answer(&outcome, expected).map_err(|error| format!("{name}, {header:?}: {error}"))?;
-    }
+    all_answered(disk, pending)?;
     for (partition, part) in partitions.iter().zip(&model.parts) {
         transactions::every_reader(partition, &part.log).map_err(|error| format!("{}: {error}", part.name.dir()))?;
     }

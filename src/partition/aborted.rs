@@ -236,6 +236,9 @@ mod tests {
         assert_eq!(contents[1].1, expected);
         assert_eq!(Aborted::from_kafkas_files(&contents, 100), Some(three()));
         assert_eq!(Aborted::from_kafkas_files(&contents, 40).unwrap().entries(), &three().entries()[..2]);
+        let damaged_later = [contents[0].clone(), contents[1].clone(), (25, vec![0; 3])];
+        assert_eq!(Aborted::from_kafkas_files(&damaged_later, 25).unwrap().entries(), &three().entries()[..2]);
+        assert_eq!(Aborted::from_kafkas_files(&damaged_later, 26), None);
     }
 
     #[test]

@@ -159,6 +159,7 @@ mod tests {
         history().committed(A, Some(7)).poll(2, &[(B, 0, 1)]).passes();
         history().committed(A, Some(7)).finds(&[TornTransaction]);
     }
+
     #[test]
     fn a_record_is_processed_twice() {
         let history = |second: Outcome| {

@@ -106,12 +106,19 @@ fn held_back(high: &Certain, stable: &BTreeMap<Key, Vec<Looked<'_>>>, longest: T
     for (key, looks) in stable {
         let mut ends = high.get(key).cloned().unwrap_or_default();
         ends.sort_unstable();
+        // The most that was told up to then.
+        let mut most = i64::MIN;
+        ends.iter_mut().for_each(|(_, end)| {
+            most = most.max(*end);
+            *end = most;
+        });
         let mut since: Option<(i64, Time)> = None;
         for (sample, offset) in looks {
             let from = match since.filter(|(held, _)| held == offset) {
                 Some((_, from)) => from,
                 None => {
-                    let behind = ends.iter().find(|(_, end)| end > offset).map_or(FOREVER, |(at, _)| *at);
+                    let behind =
+                        ends.get(ends.partition_point(|(_, end)| end <= offset)).map_or(FOREVER, |(at, _)| *at);
                     behind.max(sample.span.to)
                 }
             };

@@ -16,7 +16,7 @@ use crate::wire::errors::ErrorCode;
 use std::collections::BTreeMap;
 
 const TIMEOUT_MS: i32 = 60_000;
-/// Kafka looks for transactions that are too old every ten seconds, and its clients allow for two more.
+/// Kafka looks for transactions that are too old every ten seconds (`TransactionStateManagerConfig`); two more for what follows.
 const GRACE_MS: i64 = 12_000;
 
 /// A record in the broker.

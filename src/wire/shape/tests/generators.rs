@@ -1,5 +1,8 @@
 //! Random requests of every API and version, encoded and decoded by the codec that the guard stands in front of.
 
+mod groups;
+mod transactions;
+
 use super::request_header_version;
 use crate::api::messages::{offset_commit, offset_fetch};
 use bytes::{Buf, Bytes, BytesMut};
@@ -235,118 +238,6 @@ fn delete_topics(g: &mut Gen) -> DeleteTopicsRequest {
         .with_unknown_tagged_fields(g.tags())
 }
 
-fn init_producer_id(g: &mut Gen) -> InitProducerIdRequest {
-    let it = InitProducerIdRequest::default()
-        .with_transactional_id(g.maybe(|g| TransactionalId(g.text())))
-        .with_transaction_timeout_ms(g.int32())
-        .with_unknown_tagged_fields(g.tags());
-    if g.version >= 3 { it.with_producer_id(ProducerId(7)).with_producer_epoch(3) } else { it }
-}
-
-fn add_partitions_to_txn(g: &mut Gen) -> AddPartitionsToTxnRequest {
-    use m::add_partitions_to_txn_request::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction};
-    let topic = |g: &mut Gen| {
-        AddPartitionsToTxnTopic::default()
-            .with_name(g.topic())
-            .with_partitions(g.many(Gen::int32))
-            .with_unknown_tagged_fields(g.tags())
-    };
-    let it = AddPartitionsToTxnRequest::default().with_unknown_tagged_fields(g.tags());
-    if g.version <= 3 {
-        return it
-            .with_v3_and_below_transactional_id(TransactionalId(g.text()))
-            .with_v3_and_below_producer_id(ProducerId(7))
-            .with_v3_and_below_producer_epoch(3)
-            .with_v3_and_below_topics(g.many(topic));
-    }
-    let transaction = |g: &mut Gen| {
-        AddPartitionsToTxnTransaction::default()
-            .with_transactional_id(TransactionalId(g.text()))
-            .with_verify_only(g.below(2) == 0)
-            .with_topics(g.many(topic))
-            .with_unknown_tagged_fields(g.tags())
-    };
-    it.with_transactions(g.many(transaction))
-}
-
-fn add_offsets_to_txn(g: &mut Gen) -> AddOffsetsToTxnRequest {
-    AddOffsetsToTxnRequest::default()
-        .with_transactional_id(TransactionalId(g.text()))
-        .with_group_id(g.group())
-        .with_unknown_tagged_fields(g.tags())
-}
-
-fn end_txn(g: &mut Gen) -> EndTxnRequest {
-    EndTxnRequest::default()
-        .with_transactional_id(TransactionalId(g.text()))
-        .with_committed(g.below(2) == 0)
-        .with_unknown_tagged_fields(g.tags())
-}
-
-fn write_txn_markers(g: &mut Gen) -> WriteTxnMarkersRequest {
-    use m::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
-    let topic = |g: &mut Gen| {
-        WritableTxnMarkerTopic::default()
-            .with_name(g.topic())
-            .with_partition_indexes(g.many(Gen::int32))
-            .with_unknown_tagged_fields(g.tags())
-    };
-    let marker =
-        |g: &mut Gen| WritableTxnMarker::default().with_topics(g.many(topic)).with_unknown_tagged_fields(g.tags());
-    WriteTxnMarkersRequest::default().with_markers(g.many(marker)).with_unknown_tagged_fields(g.tags())
-}
-
-fn txn_offset_commit(g: &mut Gen) -> TxnOffsetCommitRequest {
-    use m::txn_offset_commit_request::{TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic};
-    let partition = |g: &mut Gen| {
-        TxnOffsetCommitRequestPartition::default()
-            .with_partition_index(g.int32())
-            .with_committed_metadata(g.maybe(Gen::text))
-            .with_unknown_tagged_fields(g.tags())
-    };
-    let topic = |g: &mut Gen| {
-        TxnOffsetCommitRequestTopic::default()
-            .with_name(g.topic())
-            .with_partitions(g.many(partition))
-            .with_unknown_tagged_fields(g.tags())
-    };
-    let it = TxnOffsetCommitRequest::default()
-        .with_transactional_id(TransactionalId(g.text()))
-        .with_group_id(g.group())
-        .with_topics(g.many(topic))
-        .with_unknown_tagged_fields(g.tags());
-    if g.version < 3 {
-        return it;
-    }
-    it.with_member_id(g.text()).with_group_instance_id(g.maybe(Gen::text)).with_generation_id(4)
-}
-
-fn describe_producers(g: &mut Gen) -> DescribeProducersRequest {
-    use m::describe_producers_request::TopicRequest;
-    let topic = |g: &mut Gen| {
-        TopicRequest::default()
-            .with_name(g.topic())
-            .with_partition_indexes(g.many(Gen::int32))
-            .with_unknown_tagged_fields(g.tags())
-    };
-    DescribeProducersRequest::default().with_topics(g.many(topic)).with_unknown_tagged_fields(g.tags())
-}
-
-fn describe_transactions(g: &mut Gen) -> DescribeTransactionsRequest {
-    DescribeTransactionsRequest::default()
-        .with_transactional_ids(g.many(|g| TransactionalId(g.text())))
-        .with_unknown_tagged_fields(g.tags())
-}
-
-fn list_transactions(g: &mut Gen) -> ListTransactionsRequest {
-    let it = ListTransactionsRequest::default()
-        .with_state_filters(g.many(Gen::text))
-        .with_producer_id_filters(g.many(|g| ProducerId(g.number() as i64)))
-        .with_unknown_tagged_fields(g.tags());
-    let it = if g.version >= 1 { it.with_duration_filter(9) } else { it };
-    if g.version >= 2 { it.with_transactional_id_pattern(g.maybe(Gen::text)) } else { it }
-}
-
 fn offset_for_leader_epoch(g: &mut Gen) -> OffsetForLeaderEpochRequest {
     use m::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
     let partition = |g: &mut Gen| {
@@ -431,176 +322,9 @@ fn describe_topic_partitions(g: &mut Gen) -> DescribeTopicPartitionsRequest {
         .with_unknown_tagged_fields(g.tags())
 }
 
-fn offset_commit_request(g: &mut Gen) -> offset_commit::Request {
-    use m::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
-    let partition = |g: &mut Gen| {
-        OffsetCommitRequestPartition::default()
-            .with_partition_index(g.int32())
-            .with_committed_offset(g.number() as i64)
-            .with_committed_metadata(g.maybe(Gen::text))
-            .with_unknown_tagged_fields(g.tags())
-    };
-    let topic = |g: &mut Gen| {
-        OffsetCommitRequestTopic::default()
-            .with_name(g.until(9, Gen::topic))
-            .with_topic_id(g.since(10, Gen::uuid))
-            .with_partitions(g.many(partition))
-            .with_unknown_tagged_fields(g.tags())
-    };
-    let request = OffsetCommitRequest::default()
-        .with_group_id(g.group())
-        .with_generation_id_or_member_epoch(g.int32())
-        .with_member_id(g.text())
-        .with_group_instance_id(g.since(7, |g| g.maybe(Gen::text)))
-        .with_topics(g.many(topic))
-        .with_unknown_tagged_fields(g.tags());
-    offset_commit::Request(request)
-}
-
-fn offset_fetch_request(g: &mut Gen) -> offset_fetch::Request {
-    use m::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics};
-    let topic = |g: &mut Gen| {
-        OffsetFetchRequestTopic::default()
-            .with_name(g.topic())
-            .with_partition_indexes(g.many(Gen::int32))
-            .with_unknown_tagged_fields(g.tags())
-    };
-    let topics = |g: &mut Gen| {
-        OffsetFetchRequestTopics::default()
-            .with_name(g.until(9, Gen::topic))
-            .with_topic_id(g.since(10, Gen::uuid))
-            .with_partition_indexes(g.many(Gen::int32))
-            .with_unknown_tagged_fields(g.tags())
-    };
-    let group = |g: &mut Gen| {
-        let group = OffsetFetchRequestGroup::default()
-            .with_group_id(g.group())
-            .with_member_id(g.since(9, |g| g.maybe(Gen::text)))
-            .with_topics(g.maybe(|g| g.many(topics)))
-            .with_unknown_tagged_fields(g.tags());
-        if g.version >= 9 { group.with_member_epoch(g.int32()) } else { group }
-    };
-    let mut request = OffsetFetchRequest::default()
-        .with_group_id(g.until(7, Gen::group))
-        .with_groups(g.since(8, |g| g.many(group)))
-        .with_require_stable(g.since(7, |g| g.below(2) == 0))
-        .with_unknown_tagged_fields(g.tags());
-    if g.version <= 7 {
-        let all = g.version >= 2 && g.below(4) == 0;
-        request.topics = (!all).then(|| g.many(topic));
-    }
-    offset_fetch::Request(request)
-}
-
-fn join_group(g: &mut Gen) -> JoinGroupRequest {
-    let protocol = |g: &mut Gen| {
-        m::join_group_request::JoinGroupRequestProtocol::default()
-            .with_name(g.text())
-            .with_metadata(g.blob())
-            .with_unknown_tagged_fields(g.tags())
-    };
-    JoinGroupRequest::default()
-        .with_group_id(g.group())
-        .with_session_timeout_ms(g.int32())
-        .with_member_id(g.text())
-        .with_group_instance_id(g.since(5, |g| g.maybe(Gen::text)))
-        .with_protocol_type(g.text())
-        .with_protocols(g.many(protocol))
-        .with_reason(g.since(8, |g| g.maybe(Gen::text)))
-        .with_unknown_tagged_fields(g.tags())
-}
-
-fn heartbeat(g: &mut Gen) -> HeartbeatRequest {
-    HeartbeatRequest::default()
-        .with_group_id(g.group())
-        .with_generation_id(g.int32())
-        .with_member_id(g.text())
-        .with_group_instance_id(g.since(3, |g| g.maybe(Gen::text)))
-        .with_unknown_tagged_fields(g.tags())
-}
-
-fn leave_group(g: &mut Gen) -> LeaveGroupRequest {
-    let member = |g: &mut Gen| {
-        m::leave_group_request::MemberIdentity::default()
-            .with_member_id(g.text())
-            .with_group_instance_id(g.maybe(Gen::text))
-            .with_reason(g.since(5, |g| g.maybe(Gen::text)))
-            .with_unknown_tagged_fields(g.tags())
-    };
-    LeaveGroupRequest::default()
-        .with_group_id(g.group())
-        .with_member_id(g.until(2, Gen::text))
-        .with_members(g.since(3, |g| g.many(member)))
-        .with_unknown_tagged_fields(g.tags())
-}
-
-fn sync_group(g: &mut Gen) -> SyncGroupRequest {
-    let assignment = |g: &mut Gen| {
-        m::sync_group_request::SyncGroupRequestAssignment::default()
-            .with_member_id(g.text())
-            .with_assignment(g.blob())
-            .with_unknown_tagged_fields(g.tags())
-    };
-    SyncGroupRequest::default()
-        .with_group_id(g.group())
-        .with_generation_id(g.int32())
-        .with_member_id(g.text())
-        .with_group_instance_id(g.since(3, |g| g.maybe(Gen::text)))
-        .with_protocol_type(g.since(5, |g| g.maybe(Gen::text)))
-        .with_protocol_name(g.since(5, |g| g.maybe(Gen::text)))
-        .with_assignments(g.many(assignment))
-        .with_unknown_tagged_fields(g.tags())
-}
-
-fn describe_groups(g: &mut Gen) -> DescribeGroupsRequest {
-    DescribeGroupsRequest::default().with_groups(g.many(Gen::group)).with_unknown_tagged_fields(g.tags())
-}
-
 fn list_config_resources(g: &mut Gen) -> ListConfigResourcesRequest {
     let types = if g.version >= 1 { g.many(|g| g.int32() as i8) } else { Vec::new() };
     ListConfigResourcesRequest::default().with_resource_types(types).with_unknown_tagged_fields(g.tags())
-}
-
-fn list_groups(g: &mut Gen) -> ListGroupsRequest {
-    ListGroupsRequest::default()
-        .with_states_filter(g.since(4, |g| g.many(Gen::text)))
-        .with_types_filter(g.since(5, |g| g.many(Gen::text)))
-        .with_unknown_tagged_fields(g.tags())
-}
-
-fn delete_groups(g: &mut Gen) -> DeleteGroupsRequest {
-    DeleteGroupsRequest::default().with_groups_names(g.many(Gen::group)).with_unknown_tagged_fields(g.tags())
-}
-
-fn offset_delete(g: &mut Gen) -> OffsetDeleteRequest {
-    use m::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
-    let partition = |g: &mut Gen| OffsetDeleteRequestPartition::default().with_partition_index(g.int32());
-    let topic =
-        |g: &mut Gen| OffsetDeleteRequestTopic::default().with_name(g.topic()).with_partitions(g.many(partition));
-    OffsetDeleteRequest::default().with_group_id(g.group()).with_topics(g.many(topic))
-}
-
-fn consumer_group_heartbeat(g: &mut Gen) -> ConsumerGroupHeartbeatRequest {
-    let partitions = |g: &mut Gen| {
-        m::consumer_group_heartbeat_request::TopicPartitions::default()
-            .with_topic_id(g.uuid())
-            .with_partitions(g.many(Gen::int32))
-            .with_unknown_tagged_fields(g.tags())
-    };
-    ConsumerGroupHeartbeatRequest::default()
-        .with_group_id(g.group())
-        .with_member_id(g.text())
-        .with_instance_id(g.maybe(Gen::text))
-        .with_rack_id(g.maybe(Gen::text))
-        .with_subscribed_topic_names(g.maybe(|g| g.many(Gen::topic)))
-        .with_subscribed_topic_regex(g.since(1, |g| g.maybe(Gen::text)))
-        .with_server_assignor(g.maybe(Gen::text))
-        .with_topic_partitions(g.maybe(|g| g.many(partitions)))
-        .with_unknown_tagged_fields(g.tags())
-}
-
-fn consumer_group_describe(g: &mut Gen) -> ConsumerGroupDescribeRequest {
-    ConsumerGroupDescribeRequest::default().with_group_ids(g.many(Gen::group)).with_unknown_tagged_fields(g.tags())
 }
 
 /// A random request, encoded by the codec that the guard stands in front of.
@@ -612,39 +336,39 @@ pub(super) fn request(key: i16, version: i16, seed: u64) -> Vec<u8> {
         ApiKey::Fetch => encoded(fetch(g), version),
         ApiKey::ListOffsets => encoded(list_offsets(g), version),
         ApiKey::Metadata => encoded(metadata(g), version),
-        ApiKey::OffsetCommit => encoded(offset_commit_request(g), version),
-        ApiKey::OffsetFetch => encoded(offset_fetch_request(g), version),
+        ApiKey::OffsetCommit => encoded(groups::offset_commit_request(g), version),
+        ApiKey::OffsetFetch => encoded(groups::offset_fetch_request(g), version),
         ApiKey::FindCoordinator => encoded(find_coordinator(g), version),
-        ApiKey::JoinGroup => encoded(join_group(g), version),
-        ApiKey::Heartbeat => encoded(heartbeat(g), version),
-        ApiKey::LeaveGroup => encoded(leave_group(g), version),
-        ApiKey::SyncGroup => encoded(sync_group(g), version),
-        ApiKey::DescribeGroups => encoded(describe_groups(g), version),
-        ApiKey::ListGroups => encoded(list_groups(g), version),
+        ApiKey::JoinGroup => encoded(groups::join_group(g), version),
+        ApiKey::Heartbeat => encoded(groups::heartbeat(g), version),
+        ApiKey::LeaveGroup => encoded(groups::leave_group(g), version),
+        ApiKey::SyncGroup => encoded(groups::sync_group(g), version),
+        ApiKey::DescribeGroups => encoded(groups::describe_groups(g), version),
+        ApiKey::ListGroups => encoded(groups::list_groups(g), version),
         ApiKey::ApiVersions => encoded(api_versions(g), version),
         ApiKey::CreateTopics => encoded(create_topics(g), version),
         ApiKey::DeleteTopics => encoded(delete_topics(g), version),
-        ApiKey::InitProducerId => encoded(init_producer_id(g), version),
+        ApiKey::InitProducerId => encoded(transactions::init_producer_id(g), version),
         ApiKey::OffsetForLeaderEpoch => encoded(offset_for_leader_epoch(g), version),
-        ApiKey::AddPartitionsToTxn => encoded(add_partitions_to_txn(g), version),
-        ApiKey::AddOffsetsToTxn => encoded(add_offsets_to_txn(g), version),
-        ApiKey::EndTxn => encoded(end_txn(g), version),
-        ApiKey::WriteTxnMarkers => encoded(write_txn_markers(g), version),
-        ApiKey::TxnOffsetCommit => encoded(txn_offset_commit(g), version),
+        ApiKey::AddPartitionsToTxn => encoded(transactions::add_partitions_to_txn(g), version),
+        ApiKey::AddOffsetsToTxn => encoded(transactions::add_offsets_to_txn(g), version),
+        ApiKey::EndTxn => encoded(transactions::end_txn(g), version),
+        ApiKey::WriteTxnMarkers => encoded(transactions::write_txn_markers(g), version),
+        ApiKey::TxnOffsetCommit => encoded(transactions::txn_offset_commit(g), version),
         ApiKey::DescribeConfigs => encoded(describe_configs(g), version),
         ApiKey::AlterConfigs => encoded(alter_configs(g), version),
         ApiKey::CreatePartitions => encoded(create_partitions(g), version),
-        ApiKey::DeleteGroups => encoded(delete_groups(g), version),
+        ApiKey::DeleteGroups => encoded(groups::delete_groups(g), version),
         ApiKey::IncrementalAlterConfigs => encoded(incremental_alter_configs(g), version),
-        ApiKey::OffsetDelete => encoded(offset_delete(g), version),
+        ApiKey::OffsetDelete => encoded(groups::offset_delete(g), version),
         ApiKey::DescribeCluster => {
             encoded(DescribeClusterRequest::default().with_unknown_tagged_fields(g.tags()), version)
         }
-        ApiKey::DescribeProducers => encoded(describe_producers(g), version),
-        ApiKey::DescribeTransactions => encoded(describe_transactions(g), version),
-        ApiKey::ListTransactions => encoded(list_transactions(g), version),
-        ApiKey::ConsumerGroupHeartbeat => encoded(consumer_group_heartbeat(g), version),
-        ApiKey::ConsumerGroupDescribe => encoded(consumer_group_describe(g), version),
+        ApiKey::DescribeProducers => encoded(transactions::describe_producers(g), version),
+        ApiKey::DescribeTransactions => encoded(transactions::describe_transactions(g), version),
+        ApiKey::ListTransactions => encoded(transactions::list_transactions(g), version),
+        ApiKey::ConsumerGroupHeartbeat => encoded(groups::consumer_group_heartbeat(g), version),
+        ApiKey::ConsumerGroupDescribe => encoded(groups::consumer_group_describe(g), version),
         ApiKey::ListConfigResources => encoded(list_config_resources(g), version),
         ApiKey::DescribeTopicPartitions => encoded(describe_topic_partitions(g), version),
         other => panic!("no generator for {other:?}"),

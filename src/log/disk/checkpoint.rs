@@ -36,8 +36,7 @@ impl Disk {
         for (name, log, end) in self.sync_logs(dirty)? {
             // Under the lock: a deletion that comes after takes the point away again.
             let writing = log.writing();
-            // The scan of a log that failed begins where it would have: its small files may be gone.
-            if !writing.deleted && log.progress().failure().is_none() {
+            if !writing.deleted {
                 self.set_recovery_point(name, end);
             }
         }
